@@ -1,0 +1,23 @@
+//! The vocabulary of Bourn and the seams between its steps.
+//!
+//! Every other crate imports this one; it imports none of them. It holds no I/O: a step that
+//! wants to write, query or wait does so through a trait that is declared here and implemented
+//! by the step that owns the edge. Arrow is the only heavy thing allowed in.
+
+mod batch;
+mod clock;
+mod ledger;
+mod log;
+mod query;
+mod reject;
+mod span;
+mod value;
+
+pub use batch::{Decoded, Drop, Refined, SYSTEM_COLUMNS, system_fields};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use ledger::{Counts, Ledger, Outcome, SourceCounts};
+pub use log::{Ack, AppendError, Delivery, Draft, Log, Receipt};
+pub use query::{Query, QueryError, QueryOptions, Rows};
+pub use reject::{Fault, Reject, RejectReason};
+pub use span::{Producer, Span};
+pub use value::{Micros, Offset, SystemColumn};

@@ -1,1 +1,44 @@
-fn main() {}
+//! `bourn`: the command line. Parses, runs one verb, and turns what happened into an exit code.
+
+mod admin;
+mod bench;
+mod catalog;
+mod cli;
+mod client;
+mod definition;
+mod facts;
+mod files;
+mod layout;
+mod ledger;
+mod metrics;
+mod originals;
+mod pipeline;
+mod progress;
+mod reading;
+mod rejects;
+mod replay;
+mod report;
+mod resolved;
+mod send;
+mod serve;
+mod signals;
+mod sql;
+mod stream;
+mod table;
+mod templates;
+mod time;
+mod verbs;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    cli::start_logging(&cli);
+    // Two TLS providers are linked in by dependencies; one is chosen, for everybody.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    cli::exit_code(cli.run())
+}

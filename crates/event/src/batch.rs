@@ -24,7 +24,7 @@ pub fn system_fields() -> Vec<Field> {
     ]
 }
 
-/// The accepted events of a frame: row `i` has offset `first_offset + i`.
+/// The events of a frame, decoded: row `i` has offset `first_offset + i`, or `offsets[i]`.
 #[derive(Clone, Debug)]
 pub struct Decoded {
     pub first_offset: Offset,
@@ -33,12 +33,26 @@ pub struct Decoded {
     pub spans: Arc<[Span]>,
     /// The schema's columns and `_extra`, without the other system columns.
     pub columns: RecordBatch,
+    /// Each row's offset, rising, where rows of the frame are missing: a frame that is decoded
+    /// again may hold events that today's schema refuses.
+    pub offsets: Option<Vec<Offset>>,
 }
 
 impl Decoded {
+    /// The offset of row `row`.
+    pub fn offset_of(&self, row: usize) -> Offset {
+        match &self.offsets {
+            None => self.first_offset + row as Offset,
+            Some(offsets) => offsets[row],
+        }
+    }
+
     /// The offset behind the last row.
     pub fn end(&self) -> Offset {
-        self.first_offset + self.columns.num_rows() as Offset
+        match self.columns.num_rows() {
+            0 => self.first_offset,
+            rows => self.offset_of(rows - 1) + 1,
+        }
     }
 
     /// Source of row `row`. Panics if the spans do not cover it.

@@ -17,8 +17,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub const ALL: [Outcome; 5] =
-        [Self::Stored, Self::Duplicate, Self::Rejected, Self::Filtered, Self::Late];
+    pub const ALL: [Outcome; 5] = [Self::Stored, Self::Duplicate, Self::Rejected, Self::Filtered, Self::Late];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -90,9 +89,8 @@ impl Sub for Counts {
 
     /// Differences in the order of the fields.
     fn sub(self, other: Self) -> [i64; 7] {
-        let row = |c: Counts| {
-            [c.received, c.stored, c.duplicate, c.rejected, c.filtered, c.late, c.in_flight]
-        };
+        let row =
+            |c: Counts| [c.received, c.stored, c.duplicate, c.rejected, c.filtered, c.late, c.in_flight];
         let (a, b) = (row(self), row(other));
         std::array::from_fn(|i| a[i] as i64 - b[i] as i64)
     }

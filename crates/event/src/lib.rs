@@ -5,10 +5,12 @@
 //! by the step that owns the edge. Arrow is the only heavy thing allowed in.
 
 mod batch;
+pub mod click;
 mod clock;
 mod ledger;
 mod log;
 mod query;
+mod record;
 mod reject;
 mod span;
 mod value;
@@ -18,6 +20,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use ledger::{Counts, Ledger, Outcome, SourceCounts};
 pub use log::{Ack, AppendError, Delivery, Draft, Log, Receipt};
 pub use query::{Query, QueryError, QueryOptions, Rows};
+pub use record::RecordError;
 pub use reject::{Fault, Reject, RejectReason};
 pub use span::{Producer, Span};
 pub use value::{Micros, Offset, SystemColumn};

@@ -196,6 +196,7 @@ impl JsonSchema for Partition {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
+            "x-unit": "partition",
             "pattern": r"^\s*(((year|month|day|hour)\s*\(\s*\w+\s*\))|\w+)\s*$",
             "description": "A column, or `year`, `month`, `day` or `hour` of one: `day(occurred_at)`.",
         })

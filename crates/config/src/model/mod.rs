@@ -7,15 +7,12 @@ mod server;
 mod stream;
 mod units;
 
-pub use lake::{
-    Commit, Compaction, Partition, PartitionFunction, SchemaPolicy, Storage, TableRetention,
-};
+pub use lake::{Commit, Compaction, Partition, PartitionFunction, SchemaPolicy, Storage, TableRetention};
 pub use lookup::{Lookup, LookupFormat};
 pub use server::{ApiKey, Postgres, Server, Sql, Tls, Verb};
 pub use stream::{
-    Dedupe, Draft, Enrich, EventTime, FileFormat, FileSource, FormatKeyword, HttpSource,
-    InvalidPolicy, KeyList, LatePolicy, LogSettings, LookupStep, MissingKey, Policy, Source,
-    Stream,
+    Dedupe, Draft, Enrich, EventTime, FileFormat, FileSource, FormatKeyword, HttpSource, InvalidPolicy,
+    KeyList, LatePolicy, LogSettings, LookupStep, MissingKey, Policy, Source, Stream,
 };
 pub use units::{ByteSize, Span};
 

@@ -101,12 +101,7 @@ pub struct Postgres {
 
 impl Default for Postgres {
     fn default() -> Self {
-        Self {
-            listen: "127.0.0.1:5433".into(),
-            enabled: true,
-            user: "bourn".into(),
-            password: None,
-        }
+        Self { listen: "127.0.0.1:5433".into(), enabled: true, user: "bourn".into(), password: None }
     }
 }
 

@@ -42,9 +42,7 @@ impl Span {
 }
 
 fn expected_span(text: &str) -> String {
-    format!(
-        "`{text}` is not a duration: write a number and one of us, ms, s, m, h, d, w, like `10m`"
-    )
+    format!("`{text}` is not a duration: write a number and one of us, ms, s, m, h, d, w, like `10m`")
 }
 
 /// A number of bytes: `64MB` (10^6), `64MiB` (2^20), or a plain number.
@@ -63,9 +61,7 @@ impl ByteSize {
     /// Errors say what was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
         let expected = || {
-            format!(
-                "`{text}` is not a size: write a number and one of B, KB, MB, GB, TB, KiB, MiB, GiB, TiB"
-            )
+            format!("`{text}` is not a size: write a number and one of B, KB, MB, GB, TB, KiB, MiB, GiB, TiB")
         };
         let (number, unit) = split(text).ok_or_else(expected)?;
         let scale: u64 = match unit.to_ascii_lowercase().as_str() {
@@ -122,7 +118,7 @@ impl fmt::Display for ByteSize {
 }
 
 macro_rules! text_or_number {
-    ($type:ident, $name:literal, $pattern:literal, $number:expr) => {
+    ($type:ident, $name:literal, $unit:literal, $description:literal, $pattern:literal, $number:expr) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -150,20 +146,31 @@ macro_rules! text_or_number {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({"type": ["string", "integer"], "pattern": $pattern})
+                json_schema!({
+                    "type": ["string", "integer"],
+                    "pattern": $pattern,
+                    "minimum": 0,
+                    "x-unit": $unit,
+                    "description": $description,
+                })
             }
         }
     };
 }
 
-text_or_number!(Span, "Duration", r"^\s*[0-9.]+\s*(us|µs|ms|s|m|h|d|w)\s*$", |n: u64| {
-    Err::<Span, _>(format!(
-        "`{n}` has no unit: write one of us, ms, s, m, h, d, w behind it, like `{n}s`"
-    ))
-});
+text_or_number!(
+    Span,
+    "Duration",
+    "duration",
+    "A number and one of `us`, `ms`, `s`, `m`, `h`, `d`, `w`: `500ms`, `24h`.",
+    r"^\s*[0-9.]+\s*(us|µs|ms|s|m|h|d|w)\s*$",
+    |n: u64| Err::<Span, _>(expected_span(&n.to_string()))
+);
 text_or_number!(
     ByteSize,
     "ByteSize",
+    "size",
+    "Bytes, or a number and one of `B`, `KB`, `MB`, `GB`, `TB` (powers of 1000), `KiB`, `MiB`, `GiB`, `TiB` (of 1024).",
     r"^\s*[0-9.]+\s*([bB]|[kKmMgGtT]([bB]|i[bB])?)?\s*$",
     |n: u64| Ok::<ByteSize, String>(ByteSize(n))
 );

@@ -1,0 +1,5 @@
+//! The configuration, from outside.
+
+mod bad;
+mod good;
+mod harmless;

@@ -1,0 +1,121 @@
+//! Small submissions that wait at the same time share one draft.
+//!
+//! A lane's task takes all that wait, decodes them as one batch, appends once and tells each its
+//! own offsets and faults. While an append is being synced the next ones gather, so the busier the
+//! stream, the larger the drafts. The task ends when its port is dropped.
+
+use crate::answer::{Answer, IngestError, Submission};
+use crate::pending::{Origin, Pending};
+use crate::port::{Core, Pieces};
+use bourn_event::{Ack, AppendError, Offset};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::{mpsc, oneshot};
+
+/// Submissions that may wait before senders do.
+const WAITING_MAX: usize = 4096;
+/// Bytes of bodies after which a draft is closed.
+const DRAFT_BYTES: usize = 1 << 20;
+
+type Told = Result<(Answer, Offset), IngestError>;
+
+struct Ask {
+    submission: Submission,
+    tell: oneshot::Sender<Told>,
+}
+
+/// Small submissions with one kind of acknowledgement.
+pub(crate) struct Lane {
+    ack: Ack,
+    asks: OnceLock<mpsc::Sender<Ask>>,
+}
+
+impl Lane {
+    pub fn new(ack: Ack) -> Self {
+        Self { ack, asks: OnceLock::new() }
+    }
+
+    /// The answer, and the offset behind the submission's last event.
+    pub async fn submit(&self, core: &Arc<Core>, submission: Submission) -> Told {
+        let asks = self.asks.get_or_init(|| {
+            let (sender, receiver) = mpsc::channel(WAITING_MAX);
+            tokio::spawn(serve(Arc::clone(core), receiver, self.ack));
+            sender
+        });
+        let (tell, told) = oneshot::channel();
+        asks.send(Ask { submission, tell }).await.map_err(|_| IngestError::Draining)?;
+        told.await.unwrap_or(Err(IngestError::Draining))
+    }
+}
+
+/// A submission's share of a draft.
+struct Share {
+    answer: Answer,
+    tell: oneshot::Sender<Told>,
+}
+
+async fn serve(core: Arc<Core>, mut asks: mpsc::Receiver<Ask>, ack: Ack) {
+    let mut shares = Vec::new();
+    while let Some(first) = asks.recv().await {
+        let mut pending = Pending::new(&core);
+        let mut bytes = first.submission.body.len();
+        shares.push(take(&core, &mut pending, first));
+        while bytes < DRAFT_BYTES
+            && let Ok(ask) = asks.try_recv()
+        {
+            bytes += ask.submission.body.len();
+            shares.push(take(&core, &mut pending, ask));
+        }
+        let part = pending.finish(None);
+        drop(pending);
+        let [events, rejects] = core.store(part, ack).await;
+        let mut next = events.as_ref().map(|receipt| receipt.map_or(0, |receipt| receipt.first_offset));
+        for share in shares.drain(..) {
+            let _ = share.tell.send(settle(share.answer, &mut next, rejects.as_ref().err()));
+        }
+    }
+}
+
+fn take(core: &Core, pending: &mut Pending, ask: Ask) -> Share {
+    let Submission { body, framing, source, .. } = ask.submission;
+    let origin = Origin { source, producer: None };
+    let mut pieces = Pieces::new(&framing, core.options.max_event);
+    let mut answer = Answer::default();
+    pending.start(body.clone());
+    while let Some((kind, range)) = pieces.next(&body) {
+        let index = answer.accepted + answer.rejected;
+        match pending.take(kind, range, &framing, &origin) {
+            Ok(()) => answer.accepted += 1,
+            Err(fault) => answer.reject(index, &fault),
+        }
+    }
+    Share { answer, tell: ask.tell }
+}
+
+/// Gives a share its offsets, from `next` on, or the failure of the log it needed.
+fn settle(
+    mut answer: Answer,
+    next: &mut Result<Offset, &AppendError>,
+    rejects: Option<&AppendError>,
+) -> Told {
+    let failed = |error: &AppendError, stored| {
+        Err(IngestError::Append { error: error.clone(), stored: Box::new(stored) })
+    };
+    let mut end = 0;
+    if answer.accepted > 0 {
+        match next {
+            Ok(first) => {
+                answer.first_offset = Some(*first);
+                *first += answer.accepted;
+                end = *first;
+            }
+            Err(error) => return failed(error, Answer::default()),
+        }
+    }
+    match rejects {
+        Some(error) if answer.rejected > 0 => {
+            let (accepted, first_offset) = (answer.accepted, answer.first_offset);
+            failed(error, Answer { accepted, first_offset, ..Answer::default() })
+        }
+        _ => Ok((answer, end)),
+    }
+}

@@ -1,0 +1,558 @@
+//! The writer thread: takes everything that is pending, gives it offsets, writes it at once,
+//! syncs it once, then tells tails and callers.
+//!
+//! ```text
+//!  write fails ─► cut back to the last durable byte, sync the cut ─► same segment goes on
+//!       └ or the cut fails ─┐
+//!  sync fails ──────────────┴► segment is abandoned: a new one at the durable end bounds it
+//! ```
+//! A failed sync is never tried again on the same file: the kernel may have dropped the pages and
+//! would report success. The group is written once more, into the new segment.
+
+use crate::book::{Verdict, judge, keep};
+use crate::error::LogError;
+use crate::files::{LogFile, write_all_at};
+use crate::format::FrameHeader;
+use crate::pack::compress;
+use crate::segments::{self, Segment};
+use crate::shared::{Pending, Reply, Shared, Work};
+use bourn_event::{Ack, AppendError, Delivery, Micros, Offset, Receipt};
+use metrics::{Counter, Histogram};
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// A file grows by its own size, but by at least and at most this much.
+const ALLOCATE_BYTES_MIN: u64 = 256 << 10;
+const ALLOCATE_BYTES_MAX: u64 = 16 << 20;
+
+const _: () = assert!(ALLOCATE_BYTES_MIN <= ALLOCATE_BYTES_MAX);
+
+/// The segment being written.
+pub(crate) struct Active {
+    pub file: Arc<dyn LogFile>,
+    pub path: PathBuf,
+    pub first_offset: Offset,
+    pub created_at: Micros,
+    /// Position behind the last durable frame.
+    pub bytes: u64,
+    /// Length of the file, preallocated zeros included.
+    pub allocated: u64,
+}
+
+struct Figures {
+    sync_seconds: Histogram,
+    bytes: Counter,
+    frames: Counter,
+    events: Counter,
+}
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    active: Option<Active>,
+    figures: Figures,
+    /// Events acknowledged from memory that a failing disk lost since the last `sync`.
+    lost_events: u64,
+    headers: Vec<u8>,
+}
+
+/// A frame of the group being written.
+struct Frame {
+    header: FrameHeader,
+    zstd: Vec<u8>,
+    delivery: Delivery,
+}
+
+/// A caller of the group and what it will be told.
+struct Waiting {
+    reply: Option<Reply>,
+    ack: Ack,
+    receipt: Receipt,
+}
+
+#[derive(Default)]
+struct Group {
+    frames: Vec<Frame>,
+    waiting: Vec<Waiting>,
+}
+
+enum Failure {
+    /// Nothing of the group is in the file.
+    Write(io::Error),
+    /// The segment was abandoned.
+    Sync(io::Error),
+}
+
+/// Leaves the log closed however the thread ends, so that nobody waits for it.
+struct Closing(Arc<Shared>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let left = {
+            let mut inbox = self.0.inbox.lock();
+            inbox.closed = true;
+            std::mem::take(&mut inbox.work)
+        };
+        drop(left);
+        let end = {
+            let mut state = self.0.state.lock();
+            state.closed = true;
+            state.book.end
+        };
+        self.0.announce(end);
+    }
+}
+
+fn micros(duration: Duration) -> Micros {
+    Micros::try_from(duration.as_micros()).unwrap_or(Micros::MAX)
+}
+
+impl Writer {
+    pub fn new(shared: Arc<Shared>, active: Option<Active>) -> Self {
+        let (stream, log) = match shared.options.name.split_once('/') {
+            Some((stream, log)) => (stream.to_owned(), log.to_owned()),
+            None => (shared.options.name.clone(), "events".to_owned()),
+        };
+        let labels = [("stream", stream), ("log", log)];
+        let figures = Figures {
+            sync_seconds: metrics::histogram!("bourn_log_sync_seconds", &labels),
+            bytes: metrics::counter!("bourn_log_bytes_total", &labels),
+            frames: metrics::counter!("bourn_log_frames_total", &labels),
+            events: metrics::counter!("bourn_log_events_total", &labels),
+        };
+        Self { shared, active, figures, lost_events: 0, headers: Vec::new() }
+    }
+
+    pub fn run(mut self) {
+        let closing = Closing(Arc::clone(&self.shared));
+        self.move_finished();
+        while let Some(work) = self.take() {
+            self.serve(work);
+        }
+        self.finish_active();
+        drop(closing);
+    }
+
+    fn take(&self) -> Option<Vec<Work>> {
+        let mut inbox = self.shared.inbox.lock();
+        while inbox.work.is_empty() {
+            if inbox.closed {
+                return None;
+            }
+            self.shared.wake.wait(&mut inbox);
+        }
+        Some(std::mem::take(&mut inbox.work))
+    }
+
+    fn serve(&mut self, work: Vec<Work>) {
+        let mut appends = Vec::new();
+        for work in work {
+            let (reply, answer) = match work {
+                Work::Append(pending) => {
+                    appends.push(pending);
+                    continue;
+                }
+                Work::Sync(reply) => {
+                    self.commit(std::mem::take(&mut appends));
+                    (reply, self.check_lost())
+                }
+                Work::Seal(reply) => {
+                    self.commit(std::mem::take(&mut appends));
+                    (reply, self.seal())
+                }
+                Work::Maintain(reply) => {
+                    self.commit(std::mem::take(&mut appends));
+                    (reply, self.maintain())
+                }
+            };
+            drop(reply.send(answer));
+        }
+        self.commit(appends);
+    }
+
+    fn commit(&mut self, appends: Vec<Pending>) {
+        if appends.is_empty() {
+            return;
+        }
+        let bytes: usize = appends.iter().map(|pending| pending.packed.zstd.len()).sum();
+        let mut group = self.plan(appends);
+        let mut result = self.write(&mut group);
+        if let Err(Failure::Sync(error)) = &result {
+            let log = &self.shared.options.name;
+            tracing::error!(log, %error, "sync failed; writing the group into a new segment");
+            result = self.write(&mut group);
+        }
+        self.shared.queued_bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
+        match result {
+            Ok(()) => {
+                self.publish(&mut group.frames);
+                group.answer(Ack::Visible, &Ok(()));
+            }
+            Err(Failure::Write(error) | Failure::Sync(error)) => self.refuse(group, &error),
+        }
+    }
+
+    /// Gives every draft its offsets, leaving out what producers sent before.
+    fn plan(&mut self, appends: Vec<Pending>) -> Group {
+        let state = self.shared.state.lock();
+        let group_first = state.book.end;
+        let received_at = state.book.received_last.max(self.shared.options.clock.now());
+        let mut fresh: HashMap<String, u64> = HashMap::new();
+        let mut group = Group::default();
+        let mut next = group_first;
+        for Pending { packed, ack, reply } in appends {
+            let mut packed = packed;
+            let held = |id: &str| state.book.producers.get(id).map(|held| held.sequence);
+            let last = |id: &str| fresh.get(id).copied().or_else(|| held(id));
+            let count = match judge(&packed.spans, last) {
+                Verdict::All => packed.count,
+                Verdict::Nothing => 0,
+                Verdict::Some(kept) => {
+                    let (spans, payload) = keep(&packed.spans, &kept, &packed.draft.payload);
+                    match compress(&payload) {
+                        Ok(zstd) => packed.zstd = zstd,
+                        Err(error) => {
+                            reply.send(Err(error));
+                            continue;
+                        }
+                    }
+                    packed.xxh3 = xxh3_64(&packed.zstd);
+                    packed.spans = spans;
+                    packed.draft.payload = payload.into();
+                    packed.draft.columns = None;
+                    packed.spans.iter().map(|span| span.count).sum()
+                }
+            };
+            let (first_offset, end) = (next, next + Offset::from(count));
+            let receipt = Receipt { first_offset, end, repeated: packed.count - count };
+            group.waiting.push(Waiting { reply: Some(reply), ack, receipt });
+            if count == 0 {
+                continue;
+            }
+            for producer in packed.spans.iter().filter_map(|span| span.producer.as_ref()) {
+                let sequence = fresh.entry(producer.id.clone()).or_default();
+                *sequence = producer.sequence.max(*sequence);
+            }
+            let header = FrameHeader {
+                first_offset,
+                group_first,
+                received_at,
+                count,
+                uncompressed_len: packed.draft.payload.len() as u32,
+                compressed_len: packed.zstd.len() as u32,
+                payload_xxh3: packed.xxh3,
+                spans: Arc::clone(&packed.spans),
+            };
+            let payload = packed.draft.columns.is_none().then_some(packed.draft.payload);
+            let (spans, columns) = (packed.spans, packed.draft.columns);
+            let delivery = Delivery { first_offset, count, received_at, spans, payload, columns };
+            group.frames.push(Frame { header, zstd: packed.zstd, delivery });
+            next = end;
+        }
+        group
+    }
+
+    /// Puts the group's frames on the disk, all or none.
+    fn write(&mut self, group: &mut Group) -> Result<(), Failure> {
+        if group.frames.is_empty() {
+            return Ok(());
+        }
+        self.headers.clear();
+        let mut ends = Vec::with_capacity(group.frames.len());
+        for frame in &group.frames {
+            frame.header.encode(&mut self.headers);
+            ends.push(self.headers.len());
+        }
+        if self.is_due() {
+            self.finish_active();
+            self.active = None;
+        }
+        if self.active.is_none() {
+            self.active = Some(self.create().map_err(Failure::Write)?);
+            self.move_finished();
+        }
+        let Some(active) = &mut self.active else {
+            return Err(Failure::Write(io::ErrorKind::NotFound.into()));
+        };
+        let payload_bytes: usize = group.frames.iter().map(|frame| frame.zstd.len()).sum();
+        let bytes = (self.headers.len() + payload_bytes) as u64;
+        let mut parts = Vec::with_capacity(2 * ends.len());
+        let mut start = 0;
+        for (frame, end) in group.frames.iter().zip(ends) {
+            parts.push(IoSlice::new(&self.headers[start..end]));
+            parts.push(IoSlice::new(&frame.zstd));
+            start = end;
+        }
+        if let Err(error) = active.append(&mut parts, bytes) {
+            return Err(self.cut_back(error));
+        }
+        group.answer(Ack::Memory, &Ok(()));
+        let started = Instant::now();
+        if let Err(error) = active.file.sync() {
+            return Err(self.abandon(error));
+        }
+        self.figures.sync_seconds.record(started.elapsed().as_secs_f64());
+        active.bytes += bytes;
+        self.figures.bytes.increment(bytes);
+        Ok(())
+    }
+
+    /// Is the segment large or old enough to be finished?
+    fn is_due(&self) -> bool {
+        let options = &self.shared.options;
+        let state = self.shared.state.lock();
+        self.active.as_ref().is_some_and(|active| {
+            let age = options.clock.now().saturating_sub(active.created_at);
+            state.book.end > active.first_offset
+                && (active.bytes >= options.segment_bytes || age >= micros(options.segment_age))
+        })
+    }
+
+    /// A new segment at the durable end, itself durable.
+    fn create(&self) -> io::Result<Active> {
+        let options = &self.shared.options;
+        let (snapshot, first_offset) = {
+            let mut state = self.shared.state.lock();
+            let now = state.book.received_last.max(options.clock.now());
+            let idle = micros(options.producer_idle);
+            state.book.producers.retain(|_, held| held.used_at >= now.saturating_sub(idle));
+            (state.book.snapshot(&options.name, now, idle), state.book.end)
+        };
+        let path = options.dir.join(segments::file_name(first_offset));
+        // Left by an attempt that failed before anything was acknowledged into it.
+        match options.files.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut bytes = Vec::new();
+        snapshot.encode(&mut bytes);
+        let file = options.files.create(&path)?;
+        let length = bytes.len() as u64;
+        write_all_at(&*file, &mut [IoSlice::new(&bytes)], 0)?;
+        file.sync()?;
+        options.files.sync_dir(&options.dir)?;
+        let created_at = snapshot.created_at;
+        let mut state = self.shared.state.lock();
+        state.segments.retain(|segment| segment.path != path);
+        state.segments.push(Segment {
+            path: path.clone(),
+            first_offset,
+            end: first_offset,
+            bytes: length,
+            sealed: false,
+            created_at,
+            received_last: created_at,
+        });
+        Ok(Active { file, path, first_offset, created_at, bytes: length, allocated: length })
+    }
+
+    /// After a failed write: the segment goes on if the cut itself reaches the disk.
+    fn cut_back(&mut self, error: io::Error) -> Failure {
+        let Some(active) = &mut self.active else { return Failure::Write(error) };
+        let cut = active.file.set_len(active.bytes).and_then(|()| active.file.sync());
+        active.allocated = active.bytes;
+        match cut {
+            Ok(()) => Failure::Write(error),
+            Err(_) => match self.abandon(error) {
+                Failure::Write(error) | Failure::Sync(error) => Failure::Write(error),
+            },
+        }
+    }
+
+    /// Gives up a file whose pages cannot be trusted. The next segment bounds it, so that one is
+    /// begun at once: only then is it certain that the frames never come back.
+    fn abandon(&mut self, error: io::Error) -> Failure {
+        if let Some(active) = self.active.take()
+            && let Err(error) = active.file.set_len(active.bytes)
+        {
+            let path = active.path.display();
+            tracing::error!(%path, %error, "cannot cut an abandoned segment");
+        }
+        match self.create() {
+            Ok(active) => {
+                self.active = Some(active);
+                Failure::Sync(error)
+            }
+            Err(_) => Failure::Write(error),
+        }
+    }
+
+    fn refuse(&mut self, group: Group, error: &io::Error) {
+        let log = &self.shared.options.name;
+        let dropped: u64 = group
+            .waiting
+            .iter()
+            .filter(|waiting| waiting.reply.is_none())
+            .map(|waiting| waiting.receipt.end - waiting.receipt.first_offset)
+            .sum();
+        if dropped > 0 {
+            self.lost_events += dropped;
+            tracing::error!(log, events = dropped, "events acknowledged from memory are lost");
+        }
+        tracing::error!(log, %error, drafts = group.waiting.len(), "the log cannot write");
+        let mut group = group;
+        group.answer(Ack::Visible, &Err(AppendError::Unavailable(error.to_string())));
+    }
+
+    /// Makes a durable group known.
+    fn publish(&mut self, frames: &mut Vec<Frame>) {
+        if frames.is_empty() {
+            return;
+        }
+        let (mut events, budget) = (0, self.shared.options.tail_memory_bytes);
+        let mut guard = self.shared.state.lock();
+        let state = &mut *guard;
+        let count = frames.len() as u64;
+        for frame in frames.drain(..) {
+            state.book.apply(&frame.header);
+            events += u64::from(frame.header.count);
+            if !state.tails.is_empty() {
+                state.ring.push(frame.delivery, budget);
+            }
+        }
+        if let (Some(segment), Some(active)) = (state.segments.last_mut(), &self.active) {
+            segment.end = state.book.end;
+            segment.bytes = active.bytes;
+            segment.received_last = state.book.received_last;
+        }
+        self.shared.weigh(state);
+        let end = state.book.end;
+        drop(guard);
+        self.figures.frames.increment(count);
+        self.figures.events.increment(events);
+        self.shared.announce(end);
+    }
+
+    fn check_lost(&mut self) -> Result<(), LogError> {
+        match std::mem::take(&mut self.lost_events) {
+            0 => Ok(()),
+            lost => Err(LogError::Unavailable(format!("{lost} events acknowledged from memory were lost"))),
+        }
+    }
+
+    /// Cuts the preallocated room of the segment, so that it is a plain `.jsonl.zst`.
+    fn finish_active(&mut self) {
+        let Some(active) = &mut self.active else { return };
+        let cut = active.file.set_len(active.bytes).and_then(|()| active.file.sync());
+        active.allocated = active.bytes;
+        if let Err(error) = cut {
+            let path = active.path.display();
+            tracing::warn!(%path, %error, "cannot cut preallocated room");
+        }
+    }
+
+    fn seal(&mut self) -> Result<(), LogError> {
+        let has_events = {
+            let state = self.shared.state.lock();
+            self.active.as_ref().is_some_and(|active| state.book.end > active.first_offset)
+        };
+        if has_events {
+            self.finish_active();
+            self.active = None;
+            let active = self.create().map_err(LogError::io(&self.shared.options.dir))?;
+            self.active = Some(active);
+        }
+        self.move_finished();
+        Ok(())
+    }
+
+    fn maintain(&mut self) -> Result<(), LogError> {
+        let result = if self.is_due() { self.seal() } else { Ok(()) };
+        self.move_finished();
+        self.retain();
+        result
+    }
+
+    /// Moves finished segments to the raw zone. What cannot be moved now is tried again later.
+    fn move_finished(&mut self) {
+        let options = &self.shared.options;
+        let finished: Vec<Segment> = {
+            let state = self.shared.state.lock();
+            let is_active = |segment: &Segment| {
+                self.active.as_ref().is_some_and(|active| active.first_offset == segment.first_offset)
+            };
+            // Without an active segment the last one still bounds nothing: it stays.
+            let last = state.segments.len().saturating_sub(1);
+            let older = state.segments[..last].iter();
+            older.filter(|segment| !segment.sealed && !is_active(segment)).cloned().collect()
+        };
+        for segment in finished {
+            match segments::seal_file(&*options.files, &options.sealed_dir, &segment) {
+                Ok(path) => {
+                    let mut state = self.shared.state.lock();
+                    let moved =
+                        state.segments.iter_mut().find(|other| other.first_offset == segment.first_offset);
+                    if let Some(moved) = moved {
+                        (moved.path, moved.sealed) = (path, true);
+                    }
+                }
+                Err(error) => {
+                    let path = segment.path.display();
+                    tracing::warn!(%path, %error, "cannot move a finished segment to the raw zone");
+                }
+            }
+        }
+    }
+
+    /// Deletes the oldest sealed segments that are too old or too much, never one that a
+    /// consumer still needs and never the newest.
+    fn retain(&mut self) {
+        let options = &self.shared.options;
+        let now = options.clock.now();
+        loop {
+            let mut state = self.shared.state.lock();
+            let bytes: u64 = state.segments.iter().map(|segment| segment.bytes).sum();
+            let floor = state.floor();
+            let Some(oldest) = state.segments.first() else { return };
+            let age = now.saturating_sub(oldest.received_last);
+            let too_old = options.retention_age.is_some_and(|limit| age > micros(limit));
+            let too_much = options.retention_bytes.is_some_and(|limit| bytes > limit);
+            let may_go = oldest.sealed && oldest.end <= floor && state.segments.len() > 1;
+            if !may_go || !(too_old || too_much) {
+                return;
+            }
+            let oldest = state.segments.remove(0);
+            drop(state);
+            match options.files.remove(&oldest.path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let path = oldest.path.display();
+                    tracing::warn!(%path, %error, "cannot delete an old segment");
+                    self.shared.state.lock().segments.insert(0, oldest);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Group {
+    /// Answers everybody who asked for at most `ack` and was not answered yet.
+    fn answer(&mut self, ack: Ack, result: &Result<(), AppendError>) {
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.ack <= ack) {
+            if let Some(reply) = waiting.reply.take() {
+                reply.send(result.clone().map(|()| waiting.receipt));
+            }
+        }
+    }
+}
+
+impl Active {
+    /// Writes behind the last durable frame, `bytes` in all.
+    fn append(&mut self, parts: &mut [IoSlice<'_>], bytes: u64) -> io::Result<()> {
+        let needed = self.bytes + bytes;
+        if needed > self.allocated {
+            let room = needed + self.bytes.clamp(ALLOCATE_BYTES_MIN, ALLOCATE_BYTES_MAX);
+            // No room for more than the frames is no reason to refuse the frames.
+            if self.file.preallocate(self.bytes, room).is_ok() {
+                self.allocated = room;
+            }
+        }
+        write_all_at(&*self.file, parts, self.bytes)
+    }
+}

@@ -1,0 +1,8 @@
+//! Integration tests of the durable log.
+
+mod conformance;
+mod format_v1;
+mod kit;
+mod model;
+mod recovery;
+mod sim;

@@ -1,0 +1,7 @@
+//! The transform: one SELECT of projections and filters, planned once, evaluated on each batch.
+
+mod eval;
+mod sql;
+
+pub use eval::Transform;
+pub use sql::compile;

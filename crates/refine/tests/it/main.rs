@@ -1,0 +1,9 @@
+//! Integration tests of the stages behind the log.
+
+mod dedupe;
+mod determinism;
+mod formats;
+mod lookups;
+mod support;
+mod time;
+mod transform;

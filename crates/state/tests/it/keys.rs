@@ -1,0 +1,63 @@
+//! The encodings of keys are format v1: these bytes may only be added to.
+
+use bourn_state::{Key, KeyKind};
+
+fn text(value: &str) -> String {
+    value.to_owned()
+}
+
+#[track_caller]
+fn check(key: Key, number: u16, encoded: &[u8]) {
+    assert_eq!(key.kind().number(), number);
+    assert_eq!(key.encode().escape_ascii().to_string(), encoded.escape_ascii().to_string());
+    assert_eq!(Key::decode(encoded).as_ref(), Ok(&key));
+}
+
+#[test]
+fn encodings_are_golden() {
+    let stream = || text("orders");
+    check(Key::FormatVersion, 0, b"\0\0");
+    check(
+        Key::FinishedFile { stream: stream(), identity: text("f\0\u{e4}") },
+        1,
+        b"\0\x01orders\0\x01f\0\xff\xc3\xa4\0\x01",
+    );
+    check(Key::TableGeneration { stream: stream() }, 2, b"\0\x02orders\0\x01");
+    check(
+        Key::LakeUpload { stream: stream(), first_offset: 258 },
+        3,
+        b"\0\x03orders\0\x01\0\0\0\0\0\0\x01\x02",
+    );
+    check(
+        Key::ResolvedReject { stream: stream(), offset: u64::MAX },
+        4,
+        b"\0\x04orders\0\x01\xff\xff\xff\xff\xff\xff\xff\xff",
+    );
+    check(Key::Replay { stream: text("") }, 5, b"\0\x05\0\x01");
+    check(Key::PurgedRejects { stream: stream() }, 6, b"\0\x06orders\0\x01");
+}
+
+#[test]
+fn numbers_are_unique() {
+    let mut numbers: Vec<u16> = KeyKind::ALL.into_iter().map(KeyKind::number).collect();
+    numbers.dedup();
+    assert_eq!(numbers.len(), KeyKind::ALL.len());
+}
+
+#[test]
+fn strange_bytes_are_refused() {
+    let cases: [&[u8]; 7] =
+        [b"", b"\0", b"\x7f\x7f", b"\0\x02orders", b"\0\x02a\0\x02", b"\0\x02\xff\0\x01", b"\0\0more"];
+    for bytes in cases {
+        assert!(Key::decode(bytes).is_err(), "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn encodings_sort_as_their_parts() {
+    let of = |stream: &str, offset| Key::ResolvedReject { stream: text(stream), offset };
+    let sorted = [of("", 9), of("a", 1), of("a", 256), of("a\0", 0), of("a\0b", 0), of("ab", 0), of("b", 0)];
+    for pair in sorted.windows(2) {
+        assert!(pair[0].encode() < pair[1].encode(), "{} before {}", pair[0], pair[1]);
+    }
+}

@@ -1,0 +1,5 @@
+//! The state crate's integration tests, one binary.
+
+mod keys;
+mod lock;
+mod store;

@@ -1,0 +1,173 @@
+//! From a path to one of the routes. The server knows no others.
+
+use http::Method;
+use std::borrow::Cow;
+
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Route<'a> {
+    /// `POST /v1/streams/{stream}`; the name is percent-decoded.
+    Ingest(Cow<'a, str>),
+    /// `POST /v1/sql`
+    Sql,
+    /// `POST /v1/admin/{verb}`; the verb is percent-decoded.
+    Admin(Cow<'a, str>),
+    /// `GET /healthz`
+    Health,
+    /// `GET /readyz`
+    Ready,
+    /// `GET /metrics`
+    Metrics,
+    /// `GET /v1/openapi.json`
+    OpenApi,
+    Unknown,
+}
+
+impl<'a> Route<'a> {
+    pub(crate) fn of(path: &'a str) -> Self {
+        if let Some(name) = path.strip_prefix("/v1/streams/") {
+            return segment(name).map_or(Self::Unknown, Self::Ingest);
+        }
+        if let Some(verb) = path.strip_prefix("/v1/admin/") {
+            return segment(verb).map_or(Self::Unknown, Self::Admin);
+        }
+        match path {
+            "/v1/sql" => Self::Sql,
+            "/healthz" => Self::Health,
+            "/readyz" => Self::Ready,
+            "/metrics" => Self::Metrics,
+            "/v1/openapi.json" => Self::OpenApi,
+            _ => Self::Unknown,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> RouteKind {
+        match self {
+            Self::Ingest(_) => RouteKind::Ingest,
+            Self::Sql => RouteKind::Sql,
+            Self::Admin(_) => RouteKind::Admin,
+            Self::Health => RouteKind::Health,
+            Self::Ready => RouteKind::Ready,
+            Self::Metrics => RouteKind::Metrics,
+            Self::OpenApi => RouteKind::OpenApi,
+            Self::Unknown => RouteKind::Unknown,
+        }
+    }
+}
+
+/// A route without its parameters; the index of its metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RouteKind {
+    Ingest,
+    Sql,
+    Admin,
+    Health,
+    Ready,
+    Metrics,
+    OpenApi,
+    Unknown,
+}
+
+impl RouteKind {
+    pub(crate) const COUNT: usize = 8;
+
+    /// The label of its metrics.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Sql => "sql",
+            Self::Admin => "admin",
+            Self::Health => "healthz",
+            Self::Ready => "readyz",
+            Self::Metrics => "metrics",
+            Self::OpenApi => "openapi",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Value of its `Allow` header; empty if the path is unknown.
+    pub(crate) const fn allow(self) -> &'static str {
+        match self {
+            Self::Ingest | Self::Sql | Self::Admin => "POST, OPTIONS",
+            Self::Health | Self::Ready | Self::Metrics | Self::OpenApi => "GET, HEAD, OPTIONS",
+            Self::Unknown => "",
+        }
+    }
+
+    pub(crate) fn allows(self, method: &Method) -> bool {
+        match self {
+            Self::Ingest | Self::Sql | Self::Admin => method == Method::POST,
+            Self::Health | Self::Ready | Self::Metrics | Self::OpenApi => {
+                method == Method::GET || method == Method::HEAD
+            }
+            Self::Unknown => false,
+        }
+    }
+
+    /// Still answered while the server drains?
+    pub(crate) const fn outlives_drain(self) -> bool {
+        matches!(self, Self::Health | Self::Ready | Self::Metrics)
+    }
+}
+
+/// One path segment, percent-decoded; `None` if it is empty, has a slash, or is not UTF-8.
+fn segment(raw: &str) -> Option<Cow<'_, str>> {
+    if raw.is_empty() || raw.contains('/') {
+        return None;
+    }
+    if !raw.contains('%') {
+        return Some(Cow::Borrowed(raw));
+    }
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte == b'%'
+            && let Some((digits, after)) = after.split_first_chunk::<2>()
+            && let (Some(high), Some(low)) = (hex(digits[0]), hex(digits[1]))
+        {
+            bytes.push(high << 4 | low);
+            rest = after;
+        } else {
+            bytes.push(*byte);
+        }
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+pub(crate) fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_one_route_or_none() {
+        let ingest = |name: &'static str| Route::Ingest(Cow::Borrowed(name));
+        let cases = [
+            ("/v1/streams/orders", ingest("orders")),
+            ("/v1/streams/or%64ers", ingest("orders")),
+            ("/v1/streams/a%2Fb", ingest("a/b")),
+            ("/v1/streams/50%", ingest("50%")),
+            ("/v1/streams/%ff", Route::Unknown),
+            ("/v1/streams/", Route::Unknown),
+            ("/v1/streams/a/b", Route::Unknown),
+            ("/v1/streams/a/", Route::Unknown),
+            ("//v1/streams/a", Route::Unknown),
+            ("/v1/sql", Route::Sql),
+            ("/v1/sql/", Route::Unknown),
+            ("/v1/admin/compact", Route::Admin(Cow::Borrowed("compact"))),
+            ("/healthz", Route::Health),
+            ("/readyz", Route::Ready),
+            ("/metrics", Route::Metrics),
+            ("/v1/openapi.json", Route::OpenApi),
+            ("/", Route::Unknown),
+            ("*", Route::Unknown),
+        ];
+        for (path, route) in cases {
+            assert_eq!(Route::of(path), route, "{path}");
+        }
+    }
+}

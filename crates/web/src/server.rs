@@ -1,0 +1,235 @@
+//! Connections: accepting, TLS, HTTP/1.1 and HTTP/2, and draining.
+//!
+//! ```text
+//!  listening ──cancel──► draining: old connections finish their requests and close;
+//!                        new ones are answered 503, but for health and metrics
+//!                            └── the old ones are gone, or `drain_max` is over ──► closed
+//! ```
+//!
+//! A connection holds one of `max_connections` places. It loses it if it has not sent a whole request
+//! head within the request timeout, at its start as well as between two requests.
+
+use crate::app::App;
+use crate::auth::Auth;
+use crate::options::{Serving, WebError, WebOptions};
+use crate::tls;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often histograms are folded.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// Wait after a failed `accept`: the process is out of files, and trying harder would not help.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Answers to connections that came while draining get this long.
+const LATE_MAX: Duration = Duration::from_secs(1);
+const HEAD_BYTES_MAX: u32 = 32 << 10;
+/// HTTP/1.1 read buffer; also the largest request head.
+const BUFFER_BYTES_MAX: usize = 256 << 10;
+const HTTP2_STREAMS_MAX: u32 = 256;
+
+/// Starts to listen. `drain` begins the end; [`Serving::join`] is it.
+///
+/// # Errors
+/// If the address cannot be had, the certificate or a key's hash cannot be used, or the address is
+/// reachable from elsewhere while there are no keys.
+pub async fn serve(options: WebOptions, drain: CancellationToken) -> Result<Serving, WebError> {
+    let auth = Auth::new(&options.server.keys)?;
+    let acceptor = options.server.tls.as_ref().map(tls::acceptor).transpose()?;
+    let listen = options.server.listen.clone();
+    let fail = |source| WebError::Listen { listen: listen.clone(), source };
+    let listener = TcpListener::bind(&listen).await.map_err(fail)?;
+    let addr = listener.local_addr().map_err(fail)?;
+    if auth.is_open() && !addr.ip().is_loopback() && !options.server.allow_unauthenticated {
+        return Err(WebError::Unauthenticated(addr));
+    }
+    let places = Arc::new(Semaphore::new(options.server.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let (head_timeout, drain_max) = (options.server.request_timeout.0, options.drain_max);
+    let app = Arc::new(App::new(options, auth, drain.clone()));
+    let server = Server {
+        listener,
+        acceptor,
+        places,
+        http: Arc::new(http_settings(head_timeout)),
+        app,
+        head_timeout,
+        drain,
+        abort: CancellationToken::new(),
+    };
+    Ok(Serving { addr, join: tokio::spawn(server.run(drain_max)) })
+}
+
+fn http_settings(head_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(BUFFER_BYTES_MAX);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX)
+        .keep_alive_interval(Some(head_timeout))
+        .keep_alive_timeout(head_timeout);
+    http
+}
+
+struct Server {
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    places: Arc<Semaphore>,
+    http: Arc<auto::Builder<TokioExecutor>>,
+    app: Arc<App>,
+    head_timeout: Duration,
+    drain: CancellationToken,
+    /// Cuts off what draining did not end.
+    abort: CancellationToken,
+}
+
+impl Server {
+    async fn run(self, drain_max: Duration) {
+        let upkeep = tokio::spawn(upkeep(self.app.clone()));
+        let connections = TaskTracker::new();
+        self.accept_until(&connections, self.drain.cancelled()).await;
+        connections.close();
+        let late = TaskTracker::new();
+        let drained = async {
+            if tokio::time::timeout(drain_max, connections.wait()).await.is_err() {
+                tracing::warn!(open = connections.len(), "cutting off requests that did not finish in time");
+            }
+        };
+        self.accept_until(&late, drained).await;
+        drop(self.listener);
+        late.close();
+        // Late connections that do not read their answer are cut off with the rest.
+        let _ = tokio::time::timeout(LATE_MAX, late.wait()).await;
+        self.abort.cancel();
+        connections.wait().await;
+        late.wait().await;
+        upkeep.abort();
+    }
+
+    async fn accept_until(&self, tasks: &TaskTracker, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = end.as_mut() => return,
+                accepted = self.accept() => accepted,
+            };
+            let Some((stream, place)) = accepted else { continue };
+            let connection = Connection {
+                http: self.http.clone(),
+                app: self.app.clone(),
+                head_timeout: self.head_timeout,
+                drain: (!self.drain.is_cancelled()).then(|| self.drain.clone()),
+                abort: self.abort.clone(),
+            };
+            let acceptor = self.acceptor.clone();
+            tasks.spawn(async move {
+                connection.app.telemetry.connections.increment(1.0);
+                connection.shake_hands_and_drive(stream, acceptor).await;
+                connection.app.telemetry.connections.decrement(1.0);
+                drop(place);
+            });
+        }
+    }
+
+    async fn accept(&self) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+        let place = self.places.clone().acquire_owned().await.ok()?;
+        match self.listener.accept().await {
+            Ok((stream, _peer)) => Some((stream, place)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                None
+            }
+        }
+    }
+}
+
+async fn upkeep(app: Arc<App>) {
+    let mut every = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        every.tick().await;
+        app.upkeep();
+    }
+}
+
+struct Connection {
+    http: Arc<auto::Builder<TokioExecutor>>,
+    app: Arc<App>,
+    head_timeout: Duration,
+    /// Not there for connections that came while draining: they are to be answered.
+    drain: Option<CancellationToken>,
+    abort: CancellationToken,
+}
+
+impl Connection {
+    async fn shake_hands_and_drive(&self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+        // Answers are small and wanted at once; a socket that cannot be told so still works.
+        let _ = stream.set_nodelay(true);
+        let Some(acceptor) = acceptor else { return self.drive(stream).await };
+        let handshake = tokio::time::timeout(self.head_timeout, acceptor.accept(stream));
+        tokio::select! {
+            shaken = handshake => match shaken {
+                Ok(Ok(stream)) => self.drive(stream).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            },
+            () = self.abort.cancelled() => {}
+        }
+    }
+
+    async fn drive(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let spoke = Arc::new(AtomicBool::new(false));
+        let service = service_fn({
+            let (app, spoke) = (self.app.clone(), spoke.clone());
+            move |request| {
+                spoke.store(true, Relaxed);
+                let app = app.clone();
+                async move { Ok::<_, Infallible>(app.answer(request).await) }
+            }
+        });
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(io), service));
+        let mut silence = pin!(tokio::time::sleep(self.head_timeout));
+        let mut drain = pin!(async {
+            match &self.drain {
+                Some(drain) => drain.cancelled().await,
+                None => std::future::pending().await,
+            }
+        });
+        let mut abort = pin!(self.abort.cancelled());
+        let (mut draining, mut spoken) = (false, false);
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
+                    return;
+                }
+                () = drain.as_mut(), if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = silence.as_mut(), if !spoken => {
+                    if !spoke.load(Relaxed) {
+                        return;
+                    }
+                    spoken = true;
+                }
+                () = abort.as_mut() => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The web crate's integration tests, one binary.
+
+mod access;
+mod fakes;
+mod limits;
+mod render;
+mod server;
+mod sql;

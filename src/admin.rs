@@ -1,0 +1,189 @@
+//! The verbs a running pipeline carries out for other processes.
+
+use crate::ledger::prove;
+use crate::pipeline::Pipeline;
+use crate::rejects::{self, RejectFilter};
+use crate::replay::{self, ReplayRange};
+use crate::report;
+use crate::table::Silver;
+use anyhow::{Result, anyhow};
+use async_trait::async_trait;
+use bourn_web::{Admin, AdminError};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Progress lines that may wait for a slow reader.
+const LINES: usize = 64;
+
+/// Tells how far a verb got: done, total.
+pub type Report = Box<dyn Fn(u64, u64) + Send + Sync>;
+
+pub struct PipelineAdmin {
+    pipeline: Arc<Pipeline>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+enum Call {
+    Ledger(Which),
+    Prove(Which),
+    Compact(Which),
+    Settle(Which),
+    Replay(Replay),
+    RejectsReplay(RejectsReplay),
+    RejectsPurge(RejectsPurge),
+    RejectsGone(RejectsGone),
+}
+
+#[derive(Deserialize)]
+struct Which {
+    #[serde(default)]
+    stream: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Replay {
+    stream: String,
+    #[serde(flatten)]
+    range: ReplayRange,
+}
+
+#[derive(Deserialize)]
+struct RejectsReplay {
+    stream: String,
+    #[serde(flatten)]
+    filter: RejectFilter,
+    #[serde(default)]
+    fix: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Deserialize)]
+struct RejectsPurge {
+    stream: String,
+    #[serde(flatten)]
+    filter: RejectFilter,
+    #[serde(default)]
+    all: bool,
+}
+
+#[derive(Deserialize)]
+struct RejectsGone {
+    stream: String,
+}
+
+impl PipelineAdmin {
+    pub fn new(pipeline: Arc<Pipeline>) -> Self {
+        Self { pipeline }
+    }
+}
+
+#[async_trait]
+impl Admin for PipelineAdmin {
+    async fn call(&self, verb: &str, args: Value) -> Result<BoxStream<'static, Value>, AdminError> {
+        let Value::Object(mut args) = args else {
+            return Err(AdminError::Invalid("the arguments are not a JSON object".into()));
+        };
+        args.insert("verb".into(), json!(verb));
+        let call: Call = serde_json::from_value(Value::Object(args)).map_err(|error| {
+            match error.to_string() {
+                text if text.starts_with("unknown variant") => AdminError::NotFound(format!("no verb `{verb}`")),
+                text => AdminError::Invalid(text),
+            }
+        })?;
+        let (lines, answers) = mpsc::channel(LINES);
+        let pipeline = self.pipeline.clone();
+        tokio::spawn(async move {
+            let progress = lines.clone();
+            let report: Report = Box::new(move |done, total| {
+                // A reader that is behind misses a progress line, never the result.
+                let _ = progress.try_send(json!({"progress": {"done": done, "total": total}}));
+            });
+            let last = match carry_out(&pipeline, call, report).await {
+                Ok(result) => json!({"result": result}),
+                Err(error) => json!({"error": format!("{error:#}")}),
+            };
+            let _ = lines.send(last).await;
+        });
+        let stream = futures::stream::unfold(answers, |mut answers| async move {
+            answers.recv().await.map(|line| (line, answers))
+        });
+        Ok(stream.boxed())
+    }
+}
+
+async fn carry_out(pipeline: &Arc<Pipeline>, call: Call, report: Report) -> Result<Value> {
+    match call {
+        Call::Ledger(which) => report::ledgers_json(&some(pipeline, which, pipeline.ledgers())?),
+        Call::Prove(which) => {
+            let proofs = prove_some(pipeline, which).await?;
+            Ok(serde_json::to_value(proofs)?)
+        }
+        Call::Compact(which) => compact(pipeline, which).await,
+        Call::Settle(_) => pipeline.settle().await.map(|()| json!({})),
+        Call::Replay(call) => {
+            let replayed = replay::run(pipeline, &call.stream, &call.range, report).await?;
+            Ok(serde_json::to_value(replayed)?)
+        }
+        Call::RejectsReplay(call) => {
+            let fix = call.fix.as_deref();
+            let done = rejects::replay(pipeline, &call.stream, &call.filter, fix, call.dry_run, report).await?;
+            Ok(serde_json::to_value(done)?)
+        }
+        Call::RejectsPurge(call) => {
+            let purged = rejects::purge(pipeline, &call.stream, &call.filter, call.all)?;
+            Ok(json!({"purged": purged}))
+        }
+        Call::RejectsGone(call) => {
+            let gone = pipeline.stream(&call.stream)?.resolved.of(&call.stream).gone();
+            Ok(json!(gone.iter().collect::<Vec<_>>()))
+        }
+    }
+}
+
+fn compaction_json(report: &bourn_lake::CompactionReport) -> Value {
+    json!({
+        "files_before": report.files_before,
+        "files_after": report.files_after,
+        "bytes_before": report.bytes_before,
+        "bytes_after": report.bytes_after,
+        "took_ms": report.took_ms,
+    })
+}
+
+/// One stream of all, or all.
+fn some<T>(pipeline: &Pipeline, which: Which, mut all: BTreeMap<String, T>) -> Result<BTreeMap<String, T>> {
+    if let Some(stream) = which.stream {
+        pipeline.stream(&stream)?;
+        all.retain(|name, _| *name == stream);
+    }
+    Ok(all)
+}
+
+async fn prove_some(pipeline: &Arc<Pipeline>, which: Which) -> Result<BTreeMap<String, crate::ledger::Proof>> {
+    let all: BTreeMap<String, ()> = pipeline.streams.keys().map(|name| (name.clone(), ())).collect();
+    let mut proofs = BTreeMap::new();
+    for name in some(pipeline, which, all)?.into_keys() {
+        let stream = pipeline.stream(&name)?;
+        proofs.insert(name.clone(), prove(&pipeline.definition.layout, &name, &Silver::Open(stream.table.clone()), stream.snapshot()).await?);
+    }
+    Ok(proofs)
+}
+
+async fn compact(pipeline: &Arc<Pipeline>, which: Which) -> Result<Value> {
+    let all: BTreeMap<String, ()> = pipeline.streams.keys().map(|name| (name.clone(), ())).collect();
+    let mut reports = Map::new();
+    for name in some(pipeline, which, all)?.into_keys() {
+        let stream = pipeline.stream(&name)?;
+        stream.table.flush().await.map_err(|error| anyhow!("{error}"))?;
+        let report = stream.table.compact().await?;
+        reports.insert(name, compaction_json(&report));
+    }
+    Ok(Value::Object(reports))
+}

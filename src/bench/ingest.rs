@@ -1,0 +1,188 @@
+//! `bourn bench ingest`: the whole route, the server as its own process, loaded over loopback.
+
+use super::driver::{Load, Seen, drive, percentile_ms};
+use super::host::{Server, bytes_on_disk};
+use super::pipeline::prepare;
+use crate::client::Client;
+use anyhow::{Context, Result};
+use bourn_event::click::ClickEvents;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How the events are offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mode {
+    /// Batches, as fast as they are taken.
+    Batch,
+    /// One event a request, as fast as they are taken.
+    Single,
+    /// Batches at a fixed rate.
+    Rate,
+}
+
+/// What to offer.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub mode: Mode,
+    pub events: usize,
+    pub batch: usize,
+    pub connections: usize,
+    /// Events a second, for [`Mode::Rate`].
+    pub rate: f64,
+    pub invalid_percent: u32,
+    pub duplicate_permille: u32,
+}
+
+/// What was measured. Latencies in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    pub events: usize,
+    pub events_per_second: f64,
+    /// User and system time of the server, until everything is committed.
+    pub cpu_us_per_event: f64,
+    pub ack_ms_p50: f64,
+    pub ack_ms_p99: f64,
+    pub visible_ms_p50: f64,
+    pub visible_ms_p99: f64,
+    pub rss_peak_bytes: u64,
+    pub bytes_on_disk: u64,
+    pub bytes_in: u64,
+    pub ready_ms: f64,
+    pub ledger: Value,
+}
+
+/// Starts a server in `dir`, offers the events, waits until all are committed.
+pub async fn ingest(dir: &Path, plan: &Plan) -> Result<Figures> {
+    prepare(dir)?;
+    let path = dir.display().to_string();
+    let server =
+        Server::start(&["run", "--dir", &path, "--listen", "127.0.0.1:0", "--pg-listen", "127.0.0.1:0"])?;
+    let bodies = Arc::new(bodies(plan));
+    let bytes_in = bodies.iter().map(|body| body.len() as u64).sum();
+    let requests_a_second = plan.rate / plan.batch as f64;
+    let load = Load {
+        bodies,
+        connections: plan.connections,
+        rate: (plan.mode == Mode::Rate).then_some(requests_a_second),
+        path: "/v1/streams/clicks".into(),
+        visible_every: if plan.mode == Mode::Rate { 10 } else { 0 },
+    };
+    let cpu_before = server.cpu()?;
+    let mut seen = drive(&server.http, &load).await?;
+    if plan.mode != Mode::Rate {
+        seen.visible = visible_sample(&server.http, plan).await?.visible;
+    }
+    let client = Client::to(&format!("http://{}", server.http), false)?;
+    client.admin("settle", &json!({}), |_| {}).await?;
+    let cpu = server.cpu()? - cpu_before;
+    let ledger = client.admin("ledger", &json!({}), |_| {}).await?;
+    let figures = Figures {
+        events: plan.events,
+        events_per_second: plan.events as f64 / seen.elapsed.as_secs_f64(),
+        cpu_us_per_event: cpu.as_secs_f64() * 1e6 / plan.events as f64,
+        ack_ms_p50: percentile_ms(&mut seen.ack, 0.50),
+        ack_ms_p99: percentile_ms(&mut seen.ack, 0.99),
+        visible_ms_p50: percentile_ms(&mut seen.visible, 0.50),
+        visible_ms_p99: percentile_ms(&mut seen.visible, 0.99),
+        rss_peak_bytes: server.rss_peak_bytes()?,
+        bytes_on_disk: bytes_on_disk(dir),
+        bytes_in,
+        ready_ms: server.started_in.as_secs_f64() * 1e3,
+        ledger: ledger.get("clicks").cloned().context("the ledger has no stream clicks")?,
+    };
+    server.stop()?;
+    Ok(figures)
+}
+
+fn bodies(plan: &Plan) -> Vec<Vec<u8>> {
+    let mut events = ClickEvents::new(7, plan.invalid_percent, plan.duplicate_permille);
+    let batch = if plan.mode == Mode::Single { 1 } else { plan.batch };
+    (0..plan.events.div_ceil(batch))
+        .map(|index| {
+            let mut body = Vec::with_capacity(batch * 440);
+            for _ in 0..batch.min(plan.events - index * batch) {
+                events.write(&mut body);
+            }
+            body
+        })
+        .collect()
+}
+
+/// A few requests that ask to be visible, after the load: what a dashboard would wait.
+async fn visible_sample(address: &str, plan: &Plan) -> Result<Seen> {
+    let sample = Plan { events: 50, batch: 1, mode: Mode::Batch, ..plan.clone() };
+    let load = Load {
+        bodies: Arc::new(bodies(&sample)),
+        connections: 1,
+        rate: None,
+        path: "/v1/streams/clicks".into(),
+        visible_every: 1,
+    };
+    drive(address, &load).await
+}
+
+/// One event a request: requests a second here, and of a bare server on this machine.
+pub async fn single_against_bare(dir: &Path, plan: &Plan) -> Result<(Figures, f64)> {
+    let figures = ingest(dir, plan).await?;
+    let bare = Server::start(&["bench", "bare-server"])?;
+    let load = Load {
+        bodies: Arc::new(bodies(plan)),
+        connections: plan.connections,
+        rate: None,
+        path: "/".into(),
+        visible_every: 0,
+    };
+    let seen = drive(&bare.http, &load).await?;
+    Ok((figures, plan.events as f64 / seen.elapsed.as_secs_f64()))
+}
+
+/// Starts an empty pipeline some times: the median from start to ready.
+pub fn cold_start(dir: &Path, times: usize) -> Result<Duration> {
+    let mut took = Vec::new();
+    for index in 0..times {
+        let dir = dir.join(index.to_string());
+        std::fs::create_dir_all(&dir)?;
+        prepare(&dir)?;
+        let path = dir.display().to_string();
+        let server =
+            Server::start(&["run", "--dir", &path, "--listen", "127.0.0.1:0", "--pg-listen", "127.0.0.1:0"])?;
+        took.push(server.started_in);
+        server.stop()?;
+    }
+    took.sort_unstable();
+    took.get(took.len() / 2).copied().context("nothing was started")
+}
+
+/// Replays the measured pipeline, offline, as a process of its own: its CPU time, less that of
+/// opening and closing the pipeline.
+pub fn replay(dir: &Path) -> Result<Duration> {
+    let path = dir.display().to_string();
+    let idle = child_cpu(&["compact", "--dir", &path, "--json"])?;
+    let full = child_cpu(&["replay", "clicks", "--dir", &path, "--json"])?;
+    Ok(full.saturating_sub(idle))
+}
+
+fn child_cpu(args: &[&str]) -> Result<Duration> {
+    let before = children_cpu();
+    let status = std::process::Command::new(std::env::current_exe()?)
+        .args(args)
+        .stdout(std::process::Stdio::null())
+        .status()?;
+    anyhow::ensure!(status.success(), "`bourn {}` failed", args.join(" "));
+    Ok(children_cpu().saturating_sub(before))
+}
+
+/// User and system time of the children that were waited for.
+fn children_cpu() -> Duration {
+    // SAFETY: getrusage fills the struct it is given.
+    let usage = unsafe {
+        let mut usage = std::mem::zeroed::<libc::rusage>();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage);
+        usage
+    };
+    let of = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    of(usage.ru_utime) + of(usage.ru_stime)
+}

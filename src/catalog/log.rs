@@ -1,0 +1,183 @@
+//! Tables that are views over the segments: `raw`, `bronze` and `rejects`.
+
+use crate::layout::{Layout, LogKind};
+use crate::originals::lines;
+use crate::rejects::{self, Held};
+use crate::resolved::ResolvedSet;
+use crate::stream::{decode, open_reader};
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use bourn_decode::EventSchema;
+use bourn_event::{Decoded, Delivery, SystemColumn, system_fields};
+use bourn_queue::Item;
+use bourn_sql::{Batches, ScanRequest, ScanSource};
+use std::sync::Arc;
+
+/// Rejects of one record batch.
+const REJECTS_A_BATCH: usize = 4096;
+
+/// `raw.<stream>`: every event as it came.
+pub fn raw(layout: &Layout, stream: &str) -> ScanSource {
+    let mut fields = system_fields();
+    fields.push(Field::new("event", DataType::Utf8, false));
+    let schema = Arc::new(Schema::new(fields));
+    frames(layout, stream, schema.clone(), move |delivery| {
+        let payload = delivery.payload.unwrap_or_default();
+        let events: Vec<_> = lines(&payload).iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+        let rows = events.len();
+        let offsets = (0..rows as u64).map(|row| (delivery.first_offset + row) as i64).collect();
+        let mut columns = system_columns(offsets, delivery.received_at, &sources(&delivery.spans, rows));
+        columns.push(Arc::new(StringArray::from(events)));
+        RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())
+    })
+}
+
+/// `bronze.<stream>`: every event typed and checked, before the stages.
+pub fn bronze(layout: &Layout, stream: &str, events: &EventSchema) -> ScanSource {
+    let mut fields = system_fields();
+    fields.extend(events.arrow().fields().iter().map(|field| field.as_ref().clone()));
+    let schema = Arc::new(Schema::new(fields));
+    let events = events.clone();
+    frames(layout, stream, schema.clone(), move |delivery| {
+        // Events that today's schema refuses have no columns; `raw` and `rejects` show them.
+        let (decoded, _) = decode(&events, delivery).map_err(|error| format!("{error:#}"))?;
+        bronze_batch(&schema, &decoded)
+    })
+}
+
+fn bronze_batch(schema: &SchemaRef, decoded: &Decoded) -> Result<RecordBatch, String> {
+    let rows = decoded.columns.num_rows();
+    let offsets = (0..rows).map(|row| decoded.offset_of(row) as i64).collect();
+    let mut columns = system_columns(offsets, decoded.received_at, &sources(&decoded.spans, rows));
+    columns.extend(decoded.columns.columns().iter().cloned());
+    RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())
+}
+
+fn sources(spans: &[bourn_event::Span], rows: usize) -> Vec<String> {
+    let names = spans.iter().flat_map(|span| std::iter::repeat_n(span.source.clone(), span.count as usize));
+    names.take(rows).collect()
+}
+
+fn system_columns(offsets: Vec<i64>, received_at: i64, sources: &[String]) -> Vec<ArrayRef> {
+    let rows = offsets.len();
+    vec![
+        Arc::new(Int64Array::from(offsets)),
+        Arc::new(Int32Array::from(vec![0; rows])),
+        Arc::new(TimestampMicrosecondArray::from(vec![received_at; rows]).with_timezone("UTC")),
+        Arc::new(StringArray::from_iter_values(sources)),
+    ]
+}
+
+/// A table whose rows are the frames of the events' log, made by `rows`.
+fn frames(
+    layout: &Layout,
+    stream: &str,
+    schema: SchemaRef,
+    rows: impl Fn(Delivery) -> Result<RecordBatch, String> + Clone + Send + Sync + 'static,
+) -> ScanSource {
+    let (layout, stream) = (layout.clone(), stream.to_string());
+    ScanSource::new(schema, move |request: ScanRequest| {
+        if !layout.log(&stream, LogKind::Events).exists() {
+            return Ok(Box::new(std::iter::empty()) as Batches);
+        }
+        let reader = open_reader(&layout, &stream, LogKind::Events).map_err(|error| format!("{error:#}"))?;
+        let from = request.offsets.start.max(reader.first_retained());
+        let to = request.offsets.end.min(reader.end());
+        let rows = rows.clone();
+        let (received, projection) = (request.received_at, request.projection);
+        let limit = request.limit.unwrap_or(usize::MAX);
+        let mut given = 0;
+        let batches = reader.frames(from, to).filter_map(move |item| match item {
+            _ if given >= limit => None,
+            Ok(Item::Events(delivery)) if !received.contains(&delivery.received_at) => None,
+            Ok(Item::Events(delivery)) => {
+                let batch = rows(delivery).and_then(|batch| project(&batch, projection.as_deref()));
+                given += batch.as_ref().map_or(0, RecordBatch::num_rows);
+                Some(batch)
+            }
+            // A hole has no rows; the ledger and `bourn fsck` name it.
+            Ok(Item::Hole { .. }) => None,
+            Err(error) => Some(Err(error.to_string())),
+        });
+        Ok(Box::new(batches) as Batches)
+    })
+}
+
+fn project(batch: &RecordBatch, projection: Option<&[usize]>) -> Result<RecordBatch, String> {
+    match projection {
+        None => Ok(batch.clone()),
+        Some(columns) => batch.project(columns).map_err(|error| error.to_string()),
+    }
+}
+
+/// `rejects.<stream>`: the events that failed a stage and were neither put back nor purged.
+pub fn rejects(
+    layout: &Layout,
+    stream: &str,
+    resolved: Arc<dyn Fn(&str) -> ResolvedSet + Send + Sync>,
+) -> ScanSource {
+    let schema = rejects_schema();
+    let (layout, stream, columns) = (layout.clone(), stream.to_string(), schema.clone());
+    ScanSource::new(schema, move |request: ScanRequest| {
+        if !layout.log(&stream, LogKind::Rejects).exists() {
+            return Ok(Box::new(std::iter::empty()) as Batches);
+        }
+        let (from, to) = (request.offsets.start, request.offsets.end);
+        let mut held = rejects::read(&layout, &stream, resolved(&stream), from, to)
+            .map_err(|error| format!("{error:#}"))?;
+        let schema = columns.clone();
+        let projection = request.projection;
+        Ok(Box::new(std::iter::from_fn(move || {
+            let chunk: Result<Vec<Held>, _> = held.by_ref().take(REJECTS_A_BATCH).collect();
+            match chunk {
+                Ok(chunk) if chunk.is_empty() => None,
+                Ok(chunk) => Some(
+                    rejects_batch(&schema, &chunk).and_then(|batch| project(&batch, projection.as_deref())),
+                ),
+                Err(error) => Some(Err(format!("{error:#}"))),
+            }
+        })) as Batches)
+    })
+}
+
+fn rejects_schema() -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    Arc::new(Schema::new(vec![
+        Field::new(SystemColumn::Offset.name(), DataType::Int64, false),
+        Field::new(SystemColumn::ReceivedAt.name(), time, false),
+        Field::new(SystemColumn::Source.name(), DataType::Utf8, false),
+        text("reason"),
+        text("pointer"),
+        text("keyword"),
+        text("message"),
+        text("schema_version"),
+        Field::new("stream_offset", DataType::Int64, true),
+        text("original"),
+        Field::new("original_len", DataType::UInt64, false),
+    ]))
+}
+
+fn rejects_batch(schema: &SchemaRef, held: &[Held]) -> Result<RecordBatch, String> {
+    let text = |of: &dyn Fn(&Held) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(held.iter().map(of)))
+    };
+    let numbers = held.iter().map(|held| held.offset as i64);
+    let times: TimestampMicrosecondArray = held.iter().map(|held| Some(held.reject.received_at)).collect();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(numbers)),
+        Arc::new(times.with_timezone("UTC")),
+        text(&|held| held.reject.source.clone()),
+        text(&|held| held.reject.fault.reason.to_string()),
+        text(&|held| held.reject.fault.pointer.clone()),
+        text(&|held| held.reject.fault.keyword.clone()),
+        text(&|held| held.reject.fault.message.clone()),
+        text(&|held| held.reject.schema_version.clone()),
+        Arc::new(held.iter().map(|held| held.reject.offset.map(|o| o as i64)).collect::<Int64Array>()),
+        text(&|held| String::from_utf8_lossy(&held.reject.original).into_owned()),
+        Arc::new(UInt64Array::from_iter_values(held.iter().map(|held| held.reject.original_len))),
+    ];
+    RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())
+}

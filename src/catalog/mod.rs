@@ -1,0 +1,54 @@
+//! The one catalog: every zone's tables, over a running pipeline or over its files.
+
+mod log;
+mod system;
+
+pub use system::SystemFacts;
+
+use crate::definition::Definition;
+use crate::layout::Layout;
+use crate::resolved::ResolvedSet;
+use anyhow::Result;
+use crate::table::Silver;
+use bourn_sql::{BatchSource, Engine, EngineOptions};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What the catalog's tables are read from.
+pub struct Tables {
+    pub silver: BTreeMap<String, Silver>,
+    /// Which rejects of a stream are gone.
+    pub resolved: Arc<dyn Fn(&str) -> ResolvedSet + Send + Sync>,
+    pub facts: Arc<dyn SystemFacts>,
+}
+
+/// An engine over the pipeline's tables.
+pub fn engine(definition: &Definition, tables: &Tables) -> Result<Arc<Engine>> {
+    let settings = &definition.loaded.pipeline.sql;
+    let engine = Engine::new(EngineOptions {
+        memory_bytes: settings.memory.bytes(),
+        timeout: settings.timeout.0,
+        spill_dir: Some(definition.layout.spill()),
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        ..EngineOptions::default()
+    })?;
+    for (name, table) in &tables.silver {
+        engine.register("silver", name, Arc::new(table.clone()));
+    }
+    for (name, stream) in &definition.streams {
+        let layout: &Layout = &definition.layout;
+        engine.register("raw", name, Arc::new(log::raw(layout, name)));
+        engine.register("bronze", name, Arc::new(log::bronze(layout, name, &stream.schema)));
+        engine.register("rejects", name, Arc::new(log::rejects(layout, name, tables.resolved.clone())));
+    }
+    for name in definition.loaded.pipeline.lookups.keys() {
+        let Some(rows) = definition.lookups.table(name) else { continue };
+        let (lookups, table) = (definition.lookups.clone(), name.clone());
+        let source = BatchSource::new(rows.schema(), move || {
+            lookups.table(&table).map(|rows| vec![rows]).ok_or_else(|| format!("lookup {table} is gone"))
+        });
+        engine.register("lookups", name, Arc::new(Arc::new(source)));
+    }
+    system::register(&engine, definition, &tables.facts);
+    Ok(engine)
+}

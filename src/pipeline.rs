@@ -1,0 +1,217 @@
+//! The pipeline while it runs: every step, joined on one screen.
+
+use crate::admin::PipelineAdmin;
+use crate::catalog::{self, Tables};
+use crate::cli::Stop;
+use crate::definition::Definition;
+use crate::facts::RunningFacts;
+use crate::files::{self, FileTasks};
+use crate::ledger::Snapshot;
+use crate::resolved::Resolved;
+use crate::stream::{RefineLoop, StreamRuntime};
+use crate::table::Silver;
+use anyhow::{Context, Result, anyhow};
+use bourn_config::Source;
+use bourn_event::{Clock, Ledger, Log, SystemClock};
+use bourn_ingest::{StreamOptions, StreamPort};
+use bourn_lake::Lake;
+use bourn_sql::Engine;
+use bourn_state::{OwnerLock, State};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often logs, tables and lookups are looked after.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a request with `ack=visible` waits for the tables.
+const VISIBLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A pipeline that this process owns.
+pub struct Pipeline {
+    pub definition: Arc<Definition>,
+    pub clock: Arc<dyn Clock>,
+    pub state: Arc<State>,
+    pub lake: Arc<Lake>,
+    pub resolved: Arc<Resolved>,
+    pub streams: BTreeMap<String, Arc<StreamRuntime>>,
+    pub ports: Arc<BTreeMap<String, Arc<StreamPort>>>,
+    pub engine: Arc<Engine>,
+    /// Held by a replay, of a table or of rejects: one at a time.
+    pub jobs: tokio::sync::Mutex<()>,
+    lock: Mutex<OwnerLock>,
+    loops: Mutex<Vec<(Arc<StreamRuntime>, RefineLoop)>>,
+}
+
+impl Pipeline {
+    /// Takes ownership of the folder and opens every stream where it left off.
+    pub async fn open(definition: Definition) -> Result<Arc<Self>, Stop> {
+        let layout = definition.layout.clone();
+        std::fs::create_dir_all(&layout.state)
+            .with_context(|| format!("cannot make {}", layout.state.display()))?;
+        let lock = match OwnerLock::acquire(&layout.state, &SystemClock) {
+            Ok(lock) => lock,
+            Err(error) => return Err(Stop::Held(error.to_string())),
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let state = Arc::new(State::open(layout.store())?);
+        let lake = Lake::open(&definition.loaded.pipeline.storage, &definition.loaded.dir)?;
+        let resolved = Arc::new(Resolved::open(state.clone(), definition.streams.keys().cloned())?);
+        let (mut streams, mut ports, mut loops) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for (name, stream) in &definition.streams {
+            let (runtime, refine) =
+                StreamRuntime::open(stream, &layout, &lake, resolved.clone(), &clock).await?;
+            ports.insert(name.clone(), port(&runtime, stream, &clock));
+            loops.push((runtime.clone(), refine));
+            streams.insert(name.clone(), runtime);
+        }
+        let tables = Tables {
+            silver: streams.iter().map(|(name, stream)| (name.clone(), Silver::Open(stream.table.clone()))).collect(),
+            resolved: {
+                let resolved = resolved.clone();
+                Arc::new(move |stream: &str| resolved.of(stream))
+            },
+            facts: Arc::new(RunningFacts { streams: streams.clone() }),
+        };
+        let engine = catalog::engine(&definition, &tables)?;
+        Ok(Arc::new(Self {
+            definition: Arc::new(definition),
+            clock,
+            state,
+            lake,
+            resolved,
+            streams,
+            ports: Arc::new(ports),
+            engine,
+            jobs: tokio::sync::Mutex::new(()),
+            lock: Mutex::new(lock),
+            loops: Mutex::new(loops),
+        }))
+    }
+
+    /// Says to other processes where this one serves.
+    pub fn publish(&self, http: Option<std::net::SocketAddr>, pg: Option<std::net::SocketAddr>) -> Result<()> {
+        let text = |address: std::net::SocketAddr| address.to_string();
+        Ok(self.lock.lock().publish(http.map(text), pg.map(text))?)
+    }
+
+    /// The part of the pipeline that answers admin calls.
+    pub fn admin(self: &Arc<Self>) -> Arc<PipelineAdmin> {
+        Arc::new(PipelineAdmin::new(self.clone()))
+    }
+
+    /// Starts reading the file sources.
+    pub fn start_files(self: &Arc<Self>, cancel: &CancellationToken, once: bool) -> Result<FileTasks> {
+        files::start(self, cancel, once)
+    }
+
+    /// Rotation, retention, compaction and reloading, until cancelled.
+    pub async fn maintain(self: Arc<Self>, cancel: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(MAINTAIN_EVERY) => {}
+            }
+            for reloaded in self.definition.lookups.reload_changed() {
+                match reloaded.error {
+                    None => tracing::info!(lookup = reloaded.name, rows = reloaded.rows, "read again"),
+                    Some(error) => tracing::warn!(lookup = reloaded.name, "keeping the old rows: {error}"),
+                }
+            }
+            for stream in self.streams.values() {
+                for log in [&stream.events, &stream.rejects, &stream.outcomes] {
+                    if let Err(error) = log.maintain() {
+                        tracing::warn!(stream = stream.name, "the log's upkeep failed, to be tried again: {error}");
+                    }
+                }
+                stream.table.maintain().await;
+            }
+        }
+    }
+
+    /// Is every stream's loop alive?
+    pub fn stopped_streams(&self) -> Vec<String> {
+        let loops = self.loops.lock();
+        loops.iter().filter(|(_, refine)| refine.is_finished()).map(|(stream, _)| stream.name.clone()).collect()
+    }
+
+    /// The ledgers of all streams, at this moment.
+    pub fn ledgers(&self) -> BTreeMap<String, Ledger> {
+        self.streams.iter().map(|(name, stream)| (name.clone(), stream.snapshot().ledger())).collect()
+    }
+
+    /// The ports of the streams that take events over HTTP.
+    pub fn http_ports(&self) -> Arc<BTreeMap<String, Arc<StreamPort>>> {
+        let takes_http = |name: &str| {
+            let sources = self.definition.streams.get(name).map(|stream| &stream.settings.sources);
+            sources.into_iter().flatten().any(|source| matches!(source, Source::Http(_)))
+        };
+        let ports = self.ports.iter().filter(|(name, _)| takes_http(name));
+        Arc::new(ports.map(|(name, port)| (name.clone(), port.clone())).collect())
+    }
+
+    pub fn stream(&self, name: &str) -> Result<&Arc<StreamRuntime>> {
+        self.streams.get(name).ok_or_else(|| {
+            let names: Vec<_> = self.streams.keys().map(String::as_str).collect();
+            anyhow!("there is no stream `{name}`; there are: {}", names.join(", "))
+        })
+    }
+
+    /// Waits until all that is in the logs is in the tables.
+    pub async fn settle(&self) -> Result<()> {
+        for stream in self.streams.values() {
+            let end = stream.events.end();
+            let mut visible = stream.table.visible();
+            visible.wait_for(|offset| *offset >= end).await.context("the table closed")?;
+            stream.table.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Drains and closes every stream.
+    pub async fn close(&self) -> Result<()> {
+        let loops = std::mem::take(&mut *self.loops.lock());
+        for (stream, refine) in loops {
+            stream.close(refine).await.with_context(|| format!("stream {} did not close cleanly", stream.name))?;
+        }
+        Ok(())
+    }
+}
+
+impl StreamRuntime {
+    /// The counters of this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        let committed = self.table.committed();
+        let resolved = self.resolved.of(&self.name);
+        let rejects = self.rejects.stats();
+        let events = self.events.stats();
+        Snapshot {
+            committed,
+            resolved,
+            rejects_end: rejects.end,
+            rejects: rejects.received,
+            events_end: events.end,
+            events: events.received,
+        }
+    }
+}
+
+fn port(
+    stream: &Arc<StreamRuntime>,
+    definition: &crate::definition::StreamDefinition,
+    clock: &Arc<dyn Clock>,
+) -> Arc<StreamPort> {
+    Arc::new(StreamPort::new(StreamOptions {
+        name: stream.name.clone(),
+        schema: Arc::new(stream.schema.clone()),
+        log: stream.events.clone(),
+        rejects: stream.rejects.clone(),
+        visible: stream.table.visible(),
+        visible_timeout: VISIBLE_TIMEOUT,
+        max_event: definition.settings.max_event.bytes(),
+        max_reject: definition.settings.max_reject.bytes(),
+        clock: clock.clone(),
+    }))
+}

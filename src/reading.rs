@@ -1,0 +1,202 @@
+//! Read verbs: asked of the process that runs the pipeline, or read from its files if none does.
+
+use crate::catalog::{self, Tables};
+use crate::cli::{Context, Stop};
+use crate::client::Client;
+use crate::definition::Definition;
+use crate::facts::FileFacts;
+use crate::layout::{Layout, LogKind};
+use crate::ledger::{Proof, Snapshot, prove};
+use crate::rejects::{self, Held, RejectFilter};
+use crate::resolved::{Resolved, ResolvedSet};
+use crate::stream::{open_reader, table_name};
+use anyhow::{Result, anyhow};
+use bourn_event::{Ledger, SystemClock};
+use crate::table::Silver;
+use bourn_lake::Lake;
+use bourn_sql::Engine;
+use bourn_state::{OwnerLock, State};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// A pipeline that no process runs, opened for reading.
+pub struct Stopped {
+    pub definition: Arc<Definition>,
+    pub tables: BTreeMap<String, Silver>,
+    pub resolved: BTreeMap<String, ResolvedSet>,
+}
+
+/// The pipeline's process, or its files.
+pub enum Reading {
+    Running(Client),
+    Stopped(Box<Stopped>),
+}
+
+pub async fn open(context: &Context) -> Result<Reading, Stop> {
+    let loaded = crate::cli::load(context)?;
+    if let Some(client) = Client::of_running(&loaded.pipeline, &Layout::of(&loaded).state)? {
+        return Ok(Reading::Running(client));
+    }
+    let definition = Definition::load(&context.dir, context.environment.as_deref()).map_err(|faults| {
+        eprintln!("{faults}");
+        Stop::Invalid
+    })?;
+    Ok(Reading::Stopped(Box::new(Stopped::open(definition).await?)))
+}
+
+impl Stopped {
+    async fn open(definition: Definition) -> Result<Self> {
+        let resolved = read_resolved(&definition)?;
+        let lake = Lake::open_read_only(&definition.loaded.pipeline.storage, &definition.loaded.dir)?;
+        let mut tables = BTreeMap::new();
+        for (name, stream) in &definition.streams {
+            let table = Silver::stored(&lake, &table_name(name), stream.plan.table_schema()).await?;
+            tables.insert(name.clone(), table);
+        }
+        Ok(Self { definition: Arc::new(definition), tables, resolved })
+    }
+
+    pub fn engine(&self) -> Result<Arc<Engine>> {
+        let resolved = self.resolved.clone();
+        let tables = Tables {
+            silver: self.tables.clone(),
+            resolved: Arc::new(move |stream| resolved.get(stream).cloned().unwrap_or_default()),
+            facts: Arc::new(FileFacts::of(self)),
+        };
+        catalog::engine(&self.definition, &tables)
+    }
+
+    pub fn snapshot(&self, stream: &str) -> Result<Snapshot> {
+        let table = self.tables.get(stream).ok_or_else(|| no_stream(&self.definition, stream))?;
+        let layout = &self.definition.layout;
+        let (rejects, rejects_end) = received(layout, stream, LogKind::Rejects)?;
+        let (events, events_end) = received(layout, stream, LogKind::Events)?;
+        Ok(Snapshot {
+            committed: table.committed(),
+            resolved: self.resolved.get(stream).cloned().unwrap_or_default(),
+            rejects,
+            rejects_end,
+            events,
+            events_end,
+        })
+    }
+
+    fn names(&self, only: Option<&str>) -> Result<Vec<String>> {
+        match only {
+            Some(name) if !self.tables.contains_key(name) => Err(no_stream(&self.definition, name)),
+            Some(name) => Ok(vec![name.to_string()]),
+            None => Ok(self.tables.keys().cloned().collect()),
+        }
+    }
+}
+
+fn received(layout: &Layout, stream: &str, kind: LogKind) -> Result<(BTreeMap<String, u64>, u64)> {
+    if !layout.log(stream, kind).exists() {
+        return Ok((BTreeMap::new(), 0));
+    }
+    let reader = open_reader(layout, stream, kind)?;
+    Ok((reader.received().clone(), reader.end()))
+}
+
+/// The state store has one owner at a time: it is read under the folder's lock, which is let go
+/// again at once.
+fn read_resolved(definition: &Definition) -> Result<BTreeMap<String, ResolvedSet>> {
+    let layout = &definition.layout;
+    if !layout.store().exists() {
+        return Ok(BTreeMap::new());
+    }
+    let _lock = OwnerLock::acquire(&layout.state, &SystemClock)?;
+    let state = Arc::new(State::open(layout.store())?);
+    let resolved = Resolved::open(state, definition.streams.keys().cloned())?;
+    Ok(definition.streams.keys().map(|name| (name.clone(), resolved.of(name))).collect())
+}
+
+pub fn no_stream(definition: &Definition, name: &str) -> anyhow::Error {
+    let names: Vec<_> = definition.streams.keys().map(String::as_str).collect();
+    anyhow!("there is no stream `{name}`; there are: {}", names.join(", "))
+}
+
+/// The ledgers, of one stream or all.
+pub async fn ledgers(context: &Context, only: Option<&str>) -> Result<BTreeMap<String, Ledger>, Stop> {
+    match open(context).await? {
+        Reading::Running(client) => {
+            let ledgers = client.admin("ledger", &json!({"stream": only}), |_| {}).await?;
+            Ok(serde_json::from_value(ledgers)?)
+        }
+        Reading::Stopped(stopped) => {
+            let mut ledgers = BTreeMap::new();
+            for name in stopped.names(only)? {
+                ledgers.insert(name.clone(), stopped.snapshot(&name)?.ledger());
+            }
+            Ok(ledgers)
+        }
+    }
+}
+
+/// The ledgers with their recount.
+pub async fn proofs(context: &Context, only: Option<&str>) -> Result<BTreeMap<String, Proof>, Stop> {
+    match open(context).await? {
+        Reading::Running(client) => {
+            let proofs: Value = client.admin("prove", &json!({"stream": only}), |_| {}).await?;
+            Ok(serde_json::from_value(proofs)?)
+        }
+        Reading::Stopped(stopped) => {
+            let mut proofs = BTreeMap::new();
+            for name in stopped.names(only)? {
+                let snapshot = stopped.snapshot(&name)?;
+                let table = &stopped.tables[&name];
+                let proof = prove(&stopped.definition.layout, &name, table, snapshot).await?;
+                proofs.insert(name, proof);
+            }
+            Ok(proofs)
+        }
+    }
+}
+
+/// The newest rejects of a stream that the filter takes, oldest first. They are read from the
+/// files in any case; what is gone is asked of the running process.
+pub fn rejects(
+    context: &Context,
+    stream: &str,
+    filter: &RejectFilter,
+    limit: usize,
+) -> Result<Vec<Held>, Stop> {
+    let loaded = crate::cli::load(context)?;
+    let layout = Layout::of(&loaded);
+    if !loaded.pipeline.streams.contains_key(stream) {
+        let names: Vec<_> = loaded.pipeline.streams.keys().map(String::as_str).collect();
+        return Err(anyhow!("there is no stream `{stream}`; there are: {}", names.join(", ")).into());
+    }
+    if !layout.log(stream, LogKind::Rejects).exists() {
+        return Ok(Vec::new());
+    }
+    let gone = match Client::of_running(&loaded.pipeline, &layout.state)? {
+        Some(client) => {
+            let which = json!({"stream": stream});
+            let gone = crate::cli::runtime()?.block_on(client.admin("rejects_gone", &which, |_| {}))?;
+            ResolvedSet::of_offsets(&gone)
+        }
+        None => read_resolved_of(&layout, stream)?,
+    };
+    let mut newest = VecDeque::new();
+    for held in rejects::read(&layout, stream, gone, 0, u64::MAX)? {
+        let held = held?;
+        if filter.takes(held.offset, &held.reject) {
+            newest.push_back(held);
+        }
+        if newest.len() > limit {
+            newest.pop_front();
+        }
+    }
+    Ok(newest.into())
+}
+
+fn read_resolved_of(layout: &Layout, stream: &str) -> Result<ResolvedSet> {
+    if !layout.store().exists() {
+        return Ok(ResolvedSet::default());
+    }
+    let _lock = OwnerLock::acquire(&layout.state, &SystemClock)?;
+    let state = Arc::new(State::open(layout.store())?);
+    Ok(Resolved::open(state, std::iter::once(stream.to_string()))?.of(stream))
+}

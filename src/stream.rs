@@ -1,0 +1,452 @@
+//! One stream while it runs: its three logs, its table, and the loop that refines between them.
+
+use crate::definition::StreamDefinition;
+use crate::layout::{Layout, LogKind};
+use crate::originals::{LogOriginals, lines};
+use crate::resolved::Resolved;
+use anyhow::{Context, Result, anyhow};
+use arrow::array::RecordBatch;
+use bourn_config::LogSettings;
+use bourn_decode::EventSchema;
+use bourn_event::{
+    Ack, Clock, Decoded, Delivery, Draft, Drop, Fault, Micros, Offset, Outcome, Producer, Refined, Reject, RejectReason, Span,
+};
+use bourn_lake::{Lake, Table, TableOptions};
+use bourn_queue::{Consumer, Item, LogOptions, LogReader, RealFiles, StreamLog, Tail};
+use bourn_refine::{Mode, Refiner, Start};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Producer id under which the refine loop writes rejects and outcomes; its sequence is the
+/// event's offset + 1, so that processing a range again after a crash writes nothing twice.
+const REFINE: &str = "refine";
+
+/// Source prefix of rejects that had been accepted into the log before.
+pub const REFINE_SOURCE: &str = "refine:";
+
+/// A stream that is open for writing.
+pub struct StreamRuntime {
+    pub name: String,
+    pub schema: EventSchema,
+    pub events: Arc<StreamLog>,
+    pub rejects: Arc<StreamLog>,
+    pub outcomes: Arc<StreamLog>,
+    pub table: Arc<Table>,
+    pub resolved: Arc<Resolved>,
+    pub max_reject: usize,
+}
+
+/// The loop of a stream, to be joined when the stream closes.
+pub struct RefineLoop {
+    thread: JoinHandle<Result<()>>,
+}
+
+impl RefineLoop {
+    /// Waits for the loop to end; it ends when the stream's log is closed and read to its end.
+    pub fn join(self) -> Result<()> {
+        self.thread.join().map_err(|_| anyhow!("the refine loop panicked"))?
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// Opens one of a stream's logs for writing.
+pub fn open_log(
+    layout: &Layout,
+    stream: &str,
+    kind: LogKind,
+    settings: &LogSettings,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<StreamLog>> {
+    let is_events = kind == LogKind::Events;
+    let options = LogOptions {
+        name: format!("{stream}/{}", kind.name()),
+        dir: layout.log(stream, kind),
+        sealed_dir: layout.sealed(stream, kind),
+        segment_bytes: settings.segment.0,
+        segment_age: settings.segment_age.0,
+        // Rejects and outcomes are kept: the first until somebody purges them, the second as proof.
+        retention_age: settings.retention_age.filter(|_| is_events).map(|age| age.0),
+        retention_bytes: settings.retention_bytes.filter(|_| is_events).map(|bytes| bytes.0),
+        budget_bytes: settings.budget.0,
+        tail_memory_bytes: if is_events { settings.memory.bytes() } else { 0 },
+        producer_idle: std::time::Duration::from_secs(7 * 86_400),
+        clock: clock.clone(),
+        files: Arc::new(RealFiles),
+    };
+    let (log, recovery) = StreamLog::open(options)
+        .with_context(|| format!("the {} log of stream {stream} cannot be opened", kind.name()))?;
+    if let Some(cut) = &recovery.cut {
+        let (path, kept) = (cut.path.display(), cut.kept_in.display());
+        tracing::info!("{path}: an unfinished write of {} bytes was cut off, and kept in {kept}", cut.bytes);
+    }
+    for hole in &recovery.holes {
+        tracing::error!(stream, log = kind.name(), "offsets {} to {} are damaged: {}", hole.from, hole.to, hole.why);
+    }
+    Ok(Arc::new(log))
+}
+
+impl StreamRuntime {
+    /// Opens the stream and starts its loop where the table's last commit left off.
+    pub async fn open(
+        definition: &StreamDefinition,
+        layout: &Layout,
+        lake: &Arc<Lake>,
+        resolved: Arc<Resolved>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<(Arc<Self>, RefineLoop)> {
+        let (name, settings) = (&definition.name, &definition.settings);
+        let events = open_log(layout, name, LogKind::Events, &settings.log, clock)?;
+        let rejects = open_log(layout, name, LogKind::Rejects, &settings.log, clock)?;
+        let outcomes = open_log(layout, name, LogKind::Outcomes, &settings.log, clock)?;
+        let table = lake.table(table_options(definition, clock)).await?;
+        let committed = table.committed();
+        if committed.offset > bourn_event::Log::end(&*events) {
+            return Err(anyhow!(
+                "the table of stream {name} holds events up to offset {}, its log ends at {}: the log in {} is not \
+                 the one the table was made from; restore it, or move the table away and replay",
+                committed.offset,
+                bourn_event::Log::end(&*events),
+                layout.log(name, LogKind::Events).display()
+            ));
+        }
+        let start = Start {
+            offset: committed.offset,
+            event_time_max: committed.event_time_max,
+            mode: Mode::Live,
+        };
+        let mut refiner = definition.plan.refiner(start)?;
+        let stream = Arc::new(Self {
+            name: name.clone(),
+            schema: definition.schema.clone(),
+            events,
+            rejects,
+            outcomes,
+            table,
+            resolved,
+            max_reject: settings.max_reject.bytes(),
+        });
+        stream.remember(&mut refiner, layout, committed.offset)?;
+        stream.sync_before_commit();
+        let tail = stream.events.subscribe(committed.offset);
+        let consumer = stream.events.consumer("refine", refiner.needs_log_from().min(committed.offset));
+        let originals = LogOriginals::new(layout, name);
+        let running = stream.clone();
+        let runtime = tokio::runtime::Handle::current();
+        let thread = std::thread::Builder::new().name(format!("refine-{name}")).spawn(move || {
+            let outcome = running.refine_until_closed(refiner, tail, consumer, originals, &runtime);
+            if let Err(error) = &outcome {
+                tracing::error!(stream = running.name, "the stream stopped: {error:#}");
+            }
+            outcome
+        })?;
+        Ok((stream, RefineLoop { thread }))
+    }
+
+    /// Feeds the dedupe index the keys that it holds in memory only.
+    fn remember(&self, refiner: &mut Refiner, layout: &Layout, end: Offset) -> Result<()> {
+        let from = refiner.rebuild_from();
+        if from >= end {
+            return Ok(());
+        }
+        let unstored = unstored(layout, &self.name, from, end)?;
+        let reader = open_reader(layout, &self.name, LogKind::Events)?;
+        for item in reader.frames(from, end) {
+            if let Item::Events(delivery) = item? {
+                let (decoded, _) = decode(&self.schema, delivery)?;
+                refiner.remember(&decoded, &unstored)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the logs that a commit refers to durable before it.
+    fn sync_before_commit(self: &Arc<Self>) {
+        let stream = Arc::downgrade(self);
+        self.table.set_before_commit(Box::new(move |_end| {
+            let stream = stream.upgrade();
+            Box::pin(async move {
+                let Some(stream) = stream else { return Ok(()) };
+                tokio::task::spawn_blocking(move || {
+                    stream.rejects.sync().map_err(|error| error.to_string())?;
+                    stream.outcomes.sync().map_err(|error| error.to_string())?;
+                    stream.resolved.save(&stream.name).map_err(|error| error.to_string())
+                })
+                .await
+                .map_err(|error| error.to_string())?
+            })
+        }));
+    }
+
+    fn refine_until_closed(
+        &self,
+        mut refiner: Refiner,
+        mut tail: Tail,
+        consumer: Consumer,
+        mut originals: LogOriginals,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<()> {
+        while let Some(item) = tail.next_blocking()? {
+            let refined = match item {
+                Item::Events(delivery) => self.refine(&mut refiner, delivery, &mut originals)?,
+                Item::Hole { from, to, why } => {
+                    tracing::error!(stream = self.name, from, to, "events are damaged in the log: {why}");
+                    self.skip(from, to, &why)?
+                }
+            };
+            self.keep_rejects(&refined)?;
+            self.keep_drops(&refined)?;
+            runtime.block_on(self.table.push(refined))?;
+            refiner.settled(self.table.committed().offset)?;
+            consumer.advance(refiner.needs_log_from().min(self.table.committed().offset));
+        }
+        // What is committed need not be remembered from the log at the next start.
+        runtime.block_on(self.table.flush())?;
+        refiner.settled(self.table.committed().offset)?;
+        refiner.checkpoint()?;
+        Ok(())
+    }
+
+    fn refine(&self, refiner: &mut Refiner, delivery: Delivery, originals: &mut LogOriginals) -> Result<Refined> {
+        self.resolved.note(&self.name, &delivery);
+        let end = delivery.end();
+        let first_offset = delivery.first_offset;
+        let received_at = delivery.received_at;
+        let (decoded, refused) = decode(&self.schema, delivery)?;
+        let mut refined = refiner.process(&decoded, originals)?;
+        if !refused.is_empty() {
+            refined.rejects.extend(refused_rejects(refused, &self.schema, received_at, self.max_reject));
+            refined.rejects.sort_by_key(|reject| reject.offset);
+        }
+        refined.first_offset = first_offset;
+        refined.end = end;
+        Ok(refined)
+    }
+
+    /// A damaged range: its events are accounted for as rejects without bytes.
+    fn skip(&self, from: Offset, to: Offset, why: &str) -> Result<Refined> {
+        let rejects = (from..to)
+            .map(|offset| Reject {
+                fault: Fault::new(RejectReason::File, format!("damaged in the log: {why}")),
+                schema_version: self.schema.version().to_string(),
+                source: crate::ledger::DAMAGED.into(),
+                producer: None,
+                received_at: 0,
+                offset: Some(offset),
+                original: Bytes::new(),
+                original_len: 0,
+            })
+            .collect();
+        let schema = self.table.schema();
+        Ok(Refined {
+            first_offset: from,
+            end: to,
+            rows: RecordBatch::new_empty(schema),
+            drops: Vec::new(),
+            rejects,
+            event_time_max: self.table.committed().event_time_max,
+        })
+    }
+
+    fn keep_rejects(&self, refined: &Refined) -> Result<()> {
+        if refined.rejects.is_empty() {
+            return Ok(());
+        }
+        let mut payload = Vec::new();
+        let spans = refined.rejects.iter().map(|reject| {
+            reject.write_line(&mut payload);
+            span(format!("{REFINE_SOURCE}{}", reject.source), reject.offset.unwrap_or_default())
+        });
+        let spans = spans.collect();
+        self.append_own(&self.rejects, spans, payload)
+    }
+
+    fn keep_drops(&self, refined: &Refined) -> Result<()> {
+        if refined.drops.is_empty() {
+            return Ok(());
+        }
+        let mut payload = Vec::new();
+        let spans = refined.drops.iter().map(|drop| {
+            drop.write_line(&mut payload);
+            span(drop.source.to_string(), drop.offset)
+        });
+        let spans = spans.collect();
+        self.append_own(&self.outcomes, spans, payload)
+    }
+
+    /// Appends to one of the stream's own logs, for as long as it takes: a full disk stops this
+    /// stream, and loses nothing.
+    fn append_own(&self, log: &StreamLog, spans: Vec<Span>, payload: Vec<u8>) -> Result<()> {
+        let draft = Draft { spans, payload: payload.into(), columns: None };
+        let mut wait = std::time::Duration::from_millis(50);
+        loop {
+            match log.append_now(draft.clone(), Ack::Memory) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(stream = self.name, "waiting to write: {error}");
+                    std::thread::sleep(wait);
+                    wait = (wait * 2).min(std::time::Duration::from_secs(5));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Drains: no event is taken any more, those that are in are committed.
+    pub async fn close(&self, refine: RefineLoop) -> Result<()> {
+        let events = self.events.clone();
+        tokio::task::spawn_blocking(move || events.close()).await?;
+        tokio::task::spawn_blocking(move || refine.join()).await??;
+        self.table.close().await?;
+        let (rejects, outcomes) = (self.rejects.clone(), self.outcomes.clone());
+        tokio::task::spawn_blocking(move || {
+            rejects.close();
+            outcomes.close();
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+fn span(source: String, offset: Offset) -> Span {
+    Span { source, producer: Some(Producer { id: REFINE.into(), sequence: offset + 1 }), count: 1 }
+}
+
+pub fn open_reader(layout: &Layout, stream: &str, kind: LogKind) -> Result<LogReader> {
+    LogReader::open(&layout.log(stream, kind), &layout.sealed(stream, kind))
+        .with_context(|| format!("the {} log of stream {stream} cannot be read", kind.name()))
+}
+
+/// A stream's table in the lake.
+pub fn table_name(stream: &str) -> String {
+    format!("silver/{stream}")
+}
+
+pub fn table_options(definition: &StreamDefinition, clock: &Arc<dyn Clock>) -> TableOptions {
+    let settings = &definition.settings;
+    TableOptions {
+        name: table_name(&definition.name),
+        schema: definition.plan.table_schema(),
+        partition_by: settings.partition_by.clone(),
+        policy: settings.policy.schema,
+        as_is: false,
+        commit: settings.commit.clone(),
+        compaction: settings.compaction.clone(),
+        retention: settings.retention.clone(),
+        clock: clock.clone(),
+    }
+}
+
+/// Offsets of a range that ended as rejects or late, ascending: their keys keep nobody out.
+fn unstored(layout: &Layout, stream: &str, from: Offset, end: Offset) -> Result<Vec<Offset>> {
+    let mut offsets = Vec::new();
+    for kind in [LogKind::Rejects, LogKind::Outcomes] {
+        let reader = open_reader(layout, stream, kind)?;
+        for item in reader.frames(reader.first_retained(), reader.end()) {
+            let Item::Events(delivery) = item? else { continue };
+            for line in lines(&delivery.payload.unwrap_or_default()) {
+                offsets.extend(match kind {
+                    LogKind::Rejects => Reject::read_line(&line, delivery.received_at, None)?.offset,
+                    _ => Some(Drop::read_line(&line)?).filter(|d| d.outcome == Outcome::Late).map(|d| d.offset),
+                });
+            }
+        }
+    }
+    offsets.retain(|offset| (from..end).contains(offset));
+    offsets.sort_unstable();
+    offsets.dedup();
+    Ok(offsets)
+}
+
+/// An event of the log that today's schema refuses.
+pub struct Refused {
+    offset: Offset,
+    source: String,
+    fault: Fault,
+    original: Bytes,
+}
+
+/// The rejects of events that today's schema refuses, with at most `max_bytes` of each.
+pub fn refused_rejects(
+    refused: Vec<Refused>,
+    schema: &EventSchema,
+    received_at: Micros,
+    max_bytes: usize,
+) -> impl Iterator<Item = Reject> {
+    refused.into_iter().map(move |refused| Reject {
+        fault: refused.fault,
+        schema_version: schema.version().to_string(),
+        source: refused.source,
+        producer: None,
+        received_at,
+        offset: Some(refused.offset),
+        original_len: refused.original.len() as u64,
+        original: refused.original.slice(..refused.original.len().min(max_bytes)),
+    })
+}
+
+/// The delivery's columns: those it carries, or its bytes decoded again. Events are decoded again
+/// after a restart and on replay, perhaps under a schema that has become stricter since; what that
+/// refuses comes back beside the rest. The rows then are not contiguous, which is why each carries
+/// its own offset from there on.
+pub fn decode(schema: &EventSchema, delivery: Delivery) -> Result<(Decoded, Vec<Refused>)> {
+    let Delivery { first_offset, received_at, spans, payload, columns, .. } = delivery;
+    if let Some(columns) = columns {
+        return Ok((Decoded { first_offset, received_at, spans, columns, offsets: None }, Vec::new()));
+    }
+    let payload = payload.context("a frame came without its events")?;
+    let mut decoder = schema.decoder();
+    let mut refused = Vec::new();
+    let mut kept = Vec::new();
+    let mut start = 0;
+    for (index, end) in memchr::memchr_iter(b'\n', &payload).enumerate() {
+        let offset = first_offset + index as Offset;
+        match decoder.push(&payload[start..end]) {
+            Ok(()) => kept.push(offset),
+            Err(fault) => refused.push(Refused {
+                offset,
+                source: source_at(&spans, index).to_string(),
+                fault: *fault,
+                original: payload.slice(start..end),
+            }),
+        }
+        start = end + 1;
+    }
+    let columns = decoder.finish();
+    let (spans, offsets) = match refused.is_empty() {
+        true => (spans, None),
+        false => (spans_of(&spans, first_offset, &kept), Some(kept)),
+    };
+    Ok((Decoded { first_offset, received_at, spans, columns, offsets }, refused))
+}
+
+fn source_at(spans: &[Span], index: usize) -> &str {
+    let mut seen = 0;
+    for span in spans {
+        seen += span.count as usize;
+        if index < seen {
+            return &span.source;
+        }
+    }
+    "unknown"
+}
+
+/// The spans of the offsets that were kept.
+fn spans_of(spans: &[Span], first_offset: Offset, kept: &[Offset]) -> Arc<[Span]> {
+    let mut kept = kept.iter().copied().peekable();
+    let mut start = first_offset;
+    let mut out = Vec::with_capacity(spans.len());
+    for span in spans {
+        let end = start + Offset::from(span.count);
+        let mut count = 0;
+        while kept.next_if(|offset| *offset < end).is_some() {
+            count += 1;
+        }
+        out.push(Span { count, ..span.clone() });
+        start = end;
+    }
+    out.into()
+}

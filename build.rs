@@ -18,7 +18,8 @@ fn main() {
         let mut files = Vec::new();
         collect(&dir, &mut files);
         files.sort();
-        let _ = write!(table, "    Template {{ name: {name:?}, about: {about:?}, stream: {stream:?}, files: &[");
+        let _ =
+            write!(table, "    Template {{ name: {name:?}, about: {about:?}, stream: {stream:?}, files: &[");
         for file in files {
             let path = file.strip_prefix(&dir).expect("a file of the folder").display().to_string();
             let _ = write!(table, "({path:?}, include_bytes!({:?})), ", file.display().to_string());

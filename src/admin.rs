@@ -33,7 +33,7 @@ enum Call {
     Ledger(Which),
     Prove(Which),
     Compact(Which),
-    Settle(Which),
+    Settle,
     Replay(Replay),
     RejectsReplay(RejectsReplay),
     RejectsPurge(RejectsPurge),
@@ -91,12 +91,13 @@ impl Admin for PipelineAdmin {
             return Err(AdminError::Invalid("the arguments are not a JSON object".into()));
         };
         args.insert("verb".into(), json!(verb));
-        let call: Call = serde_json::from_value(Value::Object(args)).map_err(|error| {
-            match error.to_string() {
-                text if text.starts_with("unknown variant") => AdminError::NotFound(format!("no verb `{verb}`")),
+        let call: Call =
+            serde_json::from_value(Value::Object(args)).map_err(|error| match error.to_string() {
+                text if text.starts_with("unknown variant") => {
+                    AdminError::NotFound(format!("no verb `{verb}`"))
+                }
                 text => AdminError::Invalid(text),
-            }
-        })?;
+            })?;
         let (lines, answers) = mpsc::channel(LINES);
         let pipeline = self.pipeline.clone();
         tokio::spawn(async move {
@@ -126,14 +127,15 @@ async fn carry_out(pipeline: &Arc<Pipeline>, call: Call, report: Report) -> Resu
             Ok(serde_json::to_value(proofs)?)
         }
         Call::Compact(which) => compact(pipeline, which).await,
-        Call::Settle(_) => pipeline.settle().await.map(|()| json!({})),
+        Call::Settle => pipeline.settle().await.map(|()| json!({})),
         Call::Replay(call) => {
             let replayed = replay::run(pipeline, &call.stream, &call.range, report).await?;
             Ok(serde_json::to_value(replayed)?)
         }
         Call::RejectsReplay(call) => {
             let fix = call.fix.as_deref();
-            let done = rejects::replay(pipeline, &call.stream, &call.filter, fix, call.dry_run, report).await?;
+            let done =
+                rejects::replay(pipeline, &call.stream, &call.filter, fix, call.dry_run, report).await?;
             Ok(serde_json::to_value(done)?)
         }
         Call::RejectsPurge(call) => {
@@ -166,12 +168,19 @@ fn some<T>(pipeline: &Pipeline, which: Which, mut all: BTreeMap<String, T>) -> R
     Ok(all)
 }
 
-async fn prove_some(pipeline: &Arc<Pipeline>, which: Which) -> Result<BTreeMap<String, crate::ledger::Proof>> {
+async fn prove_some(
+    pipeline: &Arc<Pipeline>,
+    which: Which,
+) -> Result<BTreeMap<String, crate::ledger::Proof>> {
     let all: BTreeMap<String, ()> = pipeline.streams.keys().map(|name| (name.clone(), ())).collect();
     let mut proofs = BTreeMap::new();
     for name in some(pipeline, which, all)?.into_keys() {
         let stream = pipeline.stream(&name)?;
-        proofs.insert(name.clone(), prove(&pipeline.definition.layout, &name, &Silver::Open(stream.table.clone()), stream.snapshot()).await?);
+        proofs.insert(
+            name.clone(),
+            prove(&pipeline.definition.layout, &name, &Silver::Open(stream.table.clone()), stream.snapshot())
+                .await?,
+        );
     }
     Ok(proofs)
 }

@@ -20,7 +20,11 @@ impl Client {
     pub fn of_running(pipeline: &Pipeline, state: &Path) -> Result<Option<Self>> {
         let Some(held) = bourn_state::OwnerLock::inspect(state)? else { return Ok(None) };
         let Some(address) = held.http else {
-            bail!("process {} owns {} but does not serve yet; try again in a moment", held.pid, state.display())
+            bail!(
+                "process {} owns {} but does not serve yet; try again in a moment",
+                held.pid,
+                state.display()
+            )
         };
         let scheme = if pipeline.server.tls.is_some() { "https" } else { "http" };
         Self::to(&format!("{scheme}://{address}"), pipeline.server.tls.is_some()).map(Some)

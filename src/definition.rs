@@ -164,6 +164,10 @@ fn draft(draft: bourn_config::Draft) -> bourn_decode::Draft {
 fn read(loaded: &Loaded, place: &str, path: &Path) -> Result<String, Faults> {
     let file = loaded.dir.join(path);
     std::fs::read_to_string(&file).map_err(|error| {
-        Faults::from(loaded.places.fault_at(place, format!("{} cannot be read: {error}", path.display()), None))
+        Faults::from(loaded.places.fault_at(
+            place,
+            format!("{} cannot be read: {error}", path.display()),
+            None,
+        ))
     })
 }

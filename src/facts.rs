@@ -5,8 +5,8 @@ use crate::layout::{Layout, LogKind};
 use crate::ledger::Snapshot;
 use crate::reading::Stopped;
 use crate::stream::{StreamRuntime, open_reader};
-use bourn_event::{Log, Micros};
 use crate::table::Silver;
+use bourn_event::{Log, Micros};
 use bourn_queue::SegmentInfo;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -19,7 +19,14 @@ fn time(micros: Micros) -> Value {
     json!(crate::time::format(micros))
 }
 
-fn stream_row(name: &str, snapshot: &Snapshot, bytes: u64, first: u64, schema: &str, error: Option<String>) -> Value {
+fn stream_row(
+    name: &str,
+    snapshot: &Snapshot,
+    bytes: u64,
+    first: u64,
+    schema: &str,
+    error: Option<String>,
+) -> Value {
     let ledger = snapshot.ledger();
     let mut row = serde_json::to_value(ledger.total).unwrap_or_default();
     let committed = &snapshot.committed;
@@ -103,7 +110,14 @@ impl SystemFacts for RunningFacts {
     fn streams(&self) -> Result<Vec<Value>, String> {
         let row = |(name, stream): (&String, &Arc<StreamRuntime>)| {
             let (stats, error) = (stream.events.stats(), stream.table.health().last_error);
-            stream_row(name, &stream.snapshot(), stats.bytes, stats.first_retained, stream.schema.version(), error)
+            stream_row(
+                name,
+                &stream.snapshot(),
+                stats.bytes,
+                stats.first_retained,
+                stream.schema.version(),
+                error,
+            )
         };
         Ok(self.streams.iter().map(row).collect())
     }
@@ -134,13 +148,20 @@ impl SystemFacts for RunningFacts {
     }
 
     fn commits(&self) -> Result<Vec<Value>, String> {
-        let rows: Result<Vec<_>, _> =
-            self.streams.iter().map(|(name, stream)| commit_rows(name, &Silver::Open(stream.table.clone()))).collect();
+        let rows: Result<Vec<_>, _> = self
+            .streams
+            .iter()
+            .map(|(name, stream)| commit_rows(name, &Silver::Open(stream.table.clone())))
+            .collect();
         Ok(rows?.into_iter().flatten().collect())
     }
 
     fn compactions(&self) -> Result<Vec<Value>, String> {
-        Ok(self.streams.iter().flat_map(|(name, stream)| compaction_rows(name, &Silver::Open(stream.table.clone()))).collect())
+        Ok(self
+            .streams
+            .iter()
+            .flat_map(|(name, stream)| compaction_rows(name, &Silver::Open(stream.table.clone())))
+            .collect())
     }
 }
 

@@ -42,6 +42,11 @@ impl Layout {
         Self { state: loaded.dir.join(&storage.state), lake }
     }
 
+    /// Is the lake an object store?
+    pub fn is_remote(&self) -> bool {
+        self.lake.is_none()
+    }
+
     /// Active segments of a log.
     pub fn log(&self, stream: &str, kind: LogKind) -> PathBuf {
         self.state.join("streams").join(stream).join(kind.name())

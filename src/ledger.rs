@@ -6,9 +6,9 @@ use crate::originals::lines;
 use crate::replay::{current_generation, generation_of};
 use crate::resolved::{ResolvedSet, replayed_reject};
 use crate::stream::{REFINE_SOURCE, open_reader};
+use crate::table::Silver;
 use anyhow::Result;
 use bourn_event::{Counts, Delivery, Drop, Ledger, Offset, Outcome, Producer, Reject, SourceCounts};
-use crate::table::Silver;
 use bourn_lake::Committed;
 use bourn_queue::{Item, LogReader};
 use roaring::RoaringTreemap;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Source under which events are told that were damaged in the log.
-pub const DAMAGED: &str = "damaged";
+pub const DAMAGED: &str = "(damaged)";
 
 /// Cumulative events by source, as the logs' headers count them.
 pub type Received = BTreeMap<String, u64>;
@@ -74,7 +74,10 @@ fn finish(mut sources: SourceCounts) -> Ledger {
 /// Whose events a damaged frame held cannot be read any more. They were received by some source and
 /// rejected under [`DAMAGED`]; here they are received there too.
 fn attribute_damage(sources: &mut SourceCounts) {
-    let Some(damaged) = sources.get(DAMAGED).map(|counts| counts.settled() - counts.received) else { return };
+    let Some(damaged) = sources.get(DAMAGED).map(|counts| counts.settled().saturating_sub(counts.received))
+    else {
+        return;
+    };
     let mut left = damaged;
     for counts in sources.values_mut().filter(|counts| counts.in_flight > 0) {
         let moved = left.min(counts.in_flight);
@@ -154,7 +157,8 @@ impl Recount {
                         let left = unread.entry(span.source.clone()).or_default();
                         *left = left.saturating_sub(u64::from(span.count));
                     }
-                    put_back.extend(delivery.spans.iter().filter_map(replayed_reject).map(|(offset, _)| offset));
+                    put_back
+                        .extend(delivery.spans.iter().filter_map(replayed_reject).map(|(offset, _)| offset));
                     if delivery.end() <= snapshot.events_end {
                         self.count_frame(&delivery);
                     }
@@ -167,7 +171,8 @@ impl Recount {
         }
         let first = reader.first_retained();
         if unread.values().sum::<u64>() != first + damaged {
-            self.faults.push(format!("the log's headers count other events than its frames hold: {unread:?}"));
+            self.faults
+                .push(format!("the log's headers count other events than its frames hold: {unread:?}"));
         }
         for (source, count) in unread {
             self.sources.entry(source).or_default().received += count;
@@ -279,10 +284,7 @@ fn each_drop(reader: &LogReader, committed: &Committed, mut see: impl FnMut(Drop
 }
 
 fn producers(delivery: &Delivery) -> impl Iterator<Item = Option<&Producer>> {
-    delivery
-        .spans
-        .iter()
-        .flat_map(|span| std::iter::repeat_n(span.producer.as_ref(), span.count as usize))
+    delivery.spans.iter().flat_map(|span| std::iter::repeat_n(span.producer.as_ref(), span.count as usize))
 }
 
 fn is_current(committed: &Committed, offset: Offset, producer: Option<&Producer>) -> bool {

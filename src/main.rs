@@ -2,6 +2,7 @@
 
 mod admin;
 mod bench;
+mod bronze;
 mod catalog;
 mod cli;
 mod client;

@@ -6,6 +6,7 @@ use crate::cli::Stop;
 use crate::definition::Definition;
 use crate::facts::RunningFacts;
 use crate::files::{self, FileTasks};
+use crate::layout::LogKind;
 use crate::ledger::Snapshot;
 use crate::resolved::Resolved;
 use crate::stream::{RefineLoop, StreamRuntime};
@@ -16,7 +17,7 @@ use bourn_event::{Clock, Ledger, Log, SystemClock};
 use bourn_ingest::{StreamOptions, StreamPort};
 use bourn_lake::Lake;
 use bourn_sql::Engine;
-use bourn_state::{OwnerLock, State};
+use bourn_state::{Durability, Key, OwnerLock, State};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +36,6 @@ pub struct Pipeline {
     pub clock: Arc<dyn Clock>,
     pub state: Arc<State>,
     pub lake: Arc<Lake>,
-    pub resolved: Arc<Resolved>,
     pub streams: BTreeMap<String, Arc<StreamRuntime>>,
     pub ports: Arc<BTreeMap<String, Arc<StreamPort>>>,
     pub engine: Arc<Engine>,
@@ -68,7 +68,14 @@ impl Pipeline {
             streams.insert(name.clone(), runtime);
         }
         let tables = Tables {
-            silver: streams.iter().map(|(name, stream)| (name.clone(), Silver::Open(stream.table.clone()))).collect(),
+            silver: streams
+                .iter()
+                .map(|(name, stream)| (name.clone(), Silver::Open(stream.table.clone())))
+                .collect(),
+            bronze: streams
+                .iter()
+                .filter_map(|(name, stream)| Some((name.clone(), Silver::Open(stream.bronze.clone()?))))
+                .collect(),
             resolved: {
                 let resolved = resolved.clone();
                 Arc::new(move |stream: &str| resolved.of(stream))
@@ -81,7 +88,6 @@ impl Pipeline {
             clock,
             state,
             lake,
-            resolved,
             streams,
             ports: Arc::new(ports),
             engine,
@@ -92,7 +98,11 @@ impl Pipeline {
     }
 
     /// Says to other processes where this one serves.
-    pub fn publish(&self, http: Option<std::net::SocketAddr>, pg: Option<std::net::SocketAddr>) -> Result<()> {
+    pub fn publish(
+        &self,
+        http: Option<std::net::SocketAddr>,
+        pg: Option<std::net::SocketAddr>,
+    ) -> Result<()> {
         let text = |address: std::net::SocketAddr| address.to_string();
         Ok(self.lock.lock().publish(http.map(text), pg.map(text))?)
     }
@@ -121,20 +131,45 @@ impl Pipeline {
                 }
             }
             for stream in self.streams.values() {
-                for log in [&stream.events, &stream.rejects, &stream.outcomes] {
-                    if let Err(error) = log.maintain() {
-                        tracing::warn!(stream = stream.name, "the log's upkeep failed, to be tried again: {error}");
-                    }
-                }
+                stream.maintain_logs().await;
                 stream.table.maintain().await;
+                if let Some(bronze) = &stream.bronze {
+                    bronze.maintain().await;
+                }
+                if let Err(error) = self.archive(stream).await {
+                    tracing::warn!(stream = stream.name, "the raw zone's copy has to wait: {error:#}");
+                }
             }
         }
+    }
+
+    /// Copies finished segments to the raw zone, where that is an object store.
+    async fn archive(&self, stream: &StreamRuntime) -> Result<()> {
+        if !self.definition.layout.is_remote() {
+            return Ok(());
+        }
+        let root = self.definition.layout.sealed(&stream.name, LogKind::Events);
+        for segment in stream.events.stats().segments.into_iter().filter(|segment| segment.sealed) {
+            let key = Key::LakeUpload { stream: stream.name.clone(), first_offset: segment.first_offset };
+            if self.state.contains(&key)? {
+                continue;
+            }
+            let path = segment.path.strip_prefix(&root).context("a sealed segment lies elsewhere")?;
+            let folder = format!("raw/{}", stream.name);
+            self.lake.archive(&segment.path, &folder, &path.to_string_lossy()).await?;
+            self.state.put(&key, &segment.end, Durability::Synced)?;
+        }
+        Ok(())
     }
 
     /// Is every stream's loop alive?
     pub fn stopped_streams(&self) -> Vec<String> {
         let loops = self.loops.lock();
-        loops.iter().filter(|(_, refine)| refine.is_finished()).map(|(stream, _)| stream.name.clone()).collect()
+        loops
+            .iter()
+            .filter(|(_, refine)| refine.is_finished())
+            .map(|(stream, _)| stream.name.clone())
+            .collect()
     }
 
     /// The ledgers of all streams, at this moment.
@@ -166,6 +201,9 @@ impl Pipeline {
             let mut visible = stream.table.visible();
             visible.wait_for(|offset| *offset >= end).await.context("the table closed")?;
             stream.table.flush().await?;
+            if let Some(bronze) = &stream.bronze {
+                bronze.flush().await?;
+            }
         }
         Ok(())
     }
@@ -174,13 +212,28 @@ impl Pipeline {
     pub async fn close(&self) -> Result<()> {
         let loops = std::mem::take(&mut *self.loops.lock());
         for (stream, refine) in loops {
-            stream.close(refine).await.with_context(|| format!("stream {} did not close cleanly", stream.name))?;
+            stream
+                .close(refine)
+                .await
+                .with_context(|| format!("stream {} did not close cleanly", stream.name))?;
         }
         Ok(())
     }
 }
 
 impl StreamRuntime {
+    /// Rotation and retention. What fails is tried again at the next turn.
+    async fn maintain_logs(&self) {
+        for log in [&self.events, &self.rejects, &self.outcomes] {
+            let log = log.clone();
+            match tokio::task::spawn_blocking(move || log.maintain()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(stream = self.name, "the log's upkeep has to wait: {error}"),
+                Err(error) => tracing::error!(stream = self.name, "the log's upkeep panicked: {error}"),
+            }
+        }
+    }
+
     /// The counters of this moment.
     pub fn snapshot(&self) -> Snapshot {
         let committed = self.table.committed();

@@ -10,9 +10,9 @@ use crate::ledger::{Proof, Snapshot, prove};
 use crate::rejects::{self, Held, RejectFilter};
 use crate::resolved::{Resolved, ResolvedSet};
 use crate::stream::{open_reader, table_name};
+use crate::table::Silver;
 use anyhow::{Result, anyhow};
 use bourn_event::{Ledger, SystemClock};
-use crate::table::Silver;
 use bourn_lake::Lake;
 use bourn_sql::Engine;
 use bourn_state::{OwnerLock, State};
@@ -24,6 +24,7 @@ use std::sync::Arc;
 pub struct Stopped {
     pub definition: Arc<Definition>,
     pub tables: BTreeMap<String, Silver>,
+    pub bronze: BTreeMap<String, Silver>,
     pub resolved: BTreeMap<String, ResolvedSet>,
 }
 
@@ -49,18 +50,24 @@ impl Stopped {
     async fn open(definition: Definition) -> Result<Self> {
         let resolved = read_resolved(&definition)?;
         let lake = Lake::open_read_only(&definition.loaded.pipeline.storage, &definition.loaded.dir)?;
-        let mut tables = BTreeMap::new();
+        let (mut tables, mut bronze) = (BTreeMap::new(), BTreeMap::new());
         for (name, stream) in &definition.streams {
+            if stream.settings.bronze_table {
+                let schema = crate::bronze::schema(&stream.schema);
+                let table = Silver::stored(&lake, &crate::bronze::table_name(name), schema).await?;
+                bronze.insert(name.clone(), table);
+            }
             let table = Silver::stored(&lake, &table_name(name), stream.plan.table_schema()).await?;
             tables.insert(name.clone(), table);
         }
-        Ok(Self { definition: Arc::new(definition), tables, resolved })
+        Ok(Self { definition: Arc::new(definition), tables, bronze, resolved })
     }
 
     pub fn engine(&self) -> Result<Arc<Engine>> {
         let resolved = self.resolved.clone();
         let tables = Tables {
             silver: self.tables.clone(),
+            bronze: self.bronze.clone(),
             resolved: Arc::new(move |stream| resolved.get(stream).cloned().unwrap_or_default()),
             facts: Arc::new(FileFacts::of(self)),
         };

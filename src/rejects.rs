@@ -78,9 +78,10 @@ fn read_frame(
         Err(error) => return vec![Err(error.into())],
     };
     let payload = delivery.payload.clone().unwrap_or_default();
-    let mut producers = delivery.spans.iter().flat_map(|span| {
-        std::iter::repeat_n(span.producer.clone(), span.count as usize)
-    });
+    let mut producers = delivery
+        .spans
+        .iter()
+        .flat_map(|span| std::iter::repeat_n(span.producer.clone(), span.count as usize));
     let mut held = Vec::new();
     for (index, line) in lines(&payload).iter().enumerate() {
         let offset = delivery.first_offset + index as Offset;
@@ -187,7 +188,11 @@ struct Run {
 }
 
 impl Run {
-    fn bytes_of(&mut self, held: Held, fixed: Option<&BTreeMap<Offset, Bytes>>) -> Option<(Offset, String, Bytes)> {
+    fn bytes_of(
+        &mut self,
+        held: Held,
+        fixed: Option<&BTreeMap<Offset, Bytes>>,
+    ) -> Option<(Offset, String, Bytes)> {
         let event = match fixed {
             Some(fixed) => fixed.get(&held.offset)?.clone(),
             None if held.reject.original_len > held.reject.original.len() as u64 => {
@@ -233,7 +238,9 @@ impl Run {
 
 /// Appends an event as a line of its own. A raw line break in valid JSON stands between tokens only.
 fn push_line(payload: &mut Vec<u8>, event: &[u8]) {
-    payload.extend(event.trim_ascii().iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+    payload.extend(
+        event.trim_ascii().iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }),
+    );
     payload.push(b'\n');
 }
 

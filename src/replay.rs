@@ -78,7 +78,12 @@ pub fn current_generation(replays: &[bourn_lake::Replayed], offset: Offset) -> i
 }
 
 /// Replays a stream of a running pipeline.
-pub async fn run(pipeline: &Arc<Pipeline>, name: &str, range: &ReplayRange, report: Report) -> Result<Replayed> {
+pub async fn run(
+    pipeline: &Arc<Pipeline>,
+    name: &str,
+    range: &ReplayRange,
+    report: Report,
+) -> Result<Replayed> {
     let stream = pipeline.stream(name)?.clone();
     stream.table.flush().await?;
     let definition = pipeline.definition.clone();
@@ -97,7 +102,12 @@ pub async fn run(pipeline: &Arc<Pipeline>, name: &str, range: &ReplayRange, repo
 
 /// Replays a stream that no process runs. The table is opened with the columns it has, so that a
 /// definition that does not fit them can replace them.
-pub async fn offline(definition: &Definition, name: &str, range: &ReplayRange, report: Report) -> Result<Replayed> {
+pub async fn offline(
+    definition: &Definition,
+    name: &str,
+    range: &ReplayRange,
+    report: Report,
+) -> Result<Replayed> {
     let stream = definition.streams.get(name).ok_or_else(|| crate::reading::no_stream(definition, name))?;
     let (layout, clock) = (&definition.layout, Arc::new(SystemClock) as Arc<dyn Clock>);
     let _lock = OwnerLock::acquire(&layout.state, &SystemClock)?;
@@ -132,7 +142,12 @@ struct Job {
 }
 
 impl Job {
-    async fn run(&self, definition: &StreamDefinition, range: &ReplayRange, report: Report) -> Result<Replayed> {
+    async fn run(
+        &self,
+        definition: &StreamDefinition,
+        range: &ReplayRange,
+        report: Report,
+    ) -> Result<Replayed> {
         let committed = self.table.committed();
         let reader = open_reader(&self.layout, &self.name, LogKind::Events)?;
         let range = resolve(range, &reader, committed.offset)?;
@@ -144,7 +159,8 @@ impl Job {
         let begin = if needs_history { reader.first_retained() } else { range.start };
         let start = Start { offset: begin, event_time_max: None, mode: Mode::Replay };
         let refiner = definition.plan.refiner(start)?;
-        let rebuild = self.table.rebuild(&definition.plan.table_schema(), &definition.settings.partition_by)?;
+        let rebuild =
+            self.table.rebuild(&definition.plan.table_schema(), &definition.settings.partition_by)?;
         let feed = Feed {
             name: self.name.clone(),
             refiner,
@@ -306,9 +322,13 @@ fn resolve(range: &ReplayRange, reader: &LogReader, committed: Offset) -> Result
             .map_err(|_| anyhow!("`{text}` is neither an offset nor a time such as 2026-11-21T06:00:00Z"))?;
         Ok(reader.offset_at(at)?)
     };
-    let (from, to) = (place(&range.from, reader.first_retained())?, place(&range.to, committed)?.min(committed));
+    let (from, to) =
+        (place(&range.from, reader.first_retained())?, place(&range.to, committed)?.min(committed));
     if from < reader.first_retained() {
-        bail!("the log begins at offset {}; what came before was deleted by its retention", reader.first_retained());
+        bail!(
+            "the log begins at offset {}; what came before was deleted by its retention",
+            reader.first_retained()
+        );
     }
     if from > to {
         bail!("the range is empty: offsets {from} to {to} (committed up to {committed})");

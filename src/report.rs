@@ -71,7 +71,12 @@ pub fn proofs_text(proofs: &BTreeMap<String, Proof>) -> String {
         let mut rows = vec![[stream.as_str(), "counted", "recounted", ""].map(String::from).to_vec()];
         for (index, name) in COLUMNS.into_iter().enumerate() {
             let mark = if counted[index] == recounted[index] { "" } else { "DIFFERS" };
-            rows.push(vec![name.into(), counted[index].to_string(), recounted[index].to_string(), mark.into()]);
+            rows.push(vec![
+                name.into(),
+                counted[index].to_string(),
+                recounted[index].to_string(),
+                mark.into(),
+            ]);
         }
         text.push_str(&aligned(&rows));
         for fault in &proof.faults {

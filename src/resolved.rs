@@ -101,11 +101,6 @@ impl Resolved {
         self.streams.lock().get(stream).map(|held| held.set.clone()).unwrap_or_default()
     }
 
-    /// Rejects of a stream that were put back, by source.
-    pub fn counts(&self, stream: &str) -> BTreeMap<String, u64> {
-        self.streams.lock().get(stream).map(|held| held.set.by_source.clone()).unwrap_or_default()
-    }
-
     /// Takes note of the rejects that a frame of the log brought back.
     pub fn note(&self, stream: &str, delivery: &Delivery) {
         let is_replay = |span: &&Span| span.producer.as_ref().is_some_and(|p| p.id.starts_with(PRODUCER));
@@ -138,7 +133,9 @@ impl Resolved {
     /// Writes what is new of a stream's set durably.
     pub fn save(&self, stream: &str) -> Result<()> {
         let mut streams = self.streams.lock();
-        let Some(held) = streams.get_mut(stream).filter(|held| !held.unsaved.is_empty()) else { return Ok(()) };
+        let Some(held) = streams.get_mut(stream).filter(|held| !held.unsaved.is_empty()) else {
+            return Ok(());
+        };
         let mut batch = self.state.batch();
         for (offset, resolution) in &held.unsaved {
             batch.put(&Key::ResolvedReject { stream: stream.to_string(), offset: *offset }, resolution)?;

@@ -40,9 +40,9 @@ impl Source {
         let start = counted.fill_buf()?;
         let lines: Box<dyn BufRead + Send> = match start {
             [0x1f, 0x8b, ..] => Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(counted))),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
-                Box::new(BufReader::with_capacity(1 << 18, zstd::stream::read::Decoder::with_buffer(counted)?))
-            }
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Box::new(
+                BufReader::with_capacity(1 << 18, zstd::stream::read::Decoder::with_buffer(counted)?),
+            ),
             _ => Box::new(counted),
         };
         Ok(Self { lines, bytes_total, bytes_read })
@@ -146,7 +146,13 @@ fn next_batch(input: &mut dyn BufRead, batch: usize) -> Result<(Vec<u8>, u64)> {
     Ok((body, lines))
 }
 
-async fn request(client: &Client, stream: &str, body: Vec<u8>, producer: &str, sequence: u64) -> Result<Answer> {
+async fn request(
+    client: &Client,
+    stream: &str,
+    body: Vec<u8>,
+    producer: &str,
+    sequence: u64,
+) -> Result<Answer> {
     let body = bytes::Bytes::from(body);
     let (mut wait, mut attempt) = (Duration::from_millis(100), 1);
     loop {

@@ -112,10 +112,12 @@ fn web_options(pipeline: &Arc<Pipeline>, server: bourn_config::Server) -> Result
         routes: bourn_ingest::router(pipeline.http_ports(), limits),
         query: pipeline.engine.clone(),
         admin: pipeline.admin(),
-        streams: pipeline.definition.streams.values().map(|stream| StreamDoc {
-            name: stream.name.clone(),
-            json_schema: stream.schema_json.clone(),
-        }).collect(),
+        streams: pipeline
+            .definition
+            .streams
+            .values()
+            .map(|stream| StreamDoc { name: stream.name.clone(), json_schema: stream.schema_json.clone() })
+            .collect(),
         ready: Arc::new(move || readiness(&watched)),
         metrics: metrics::install()?,
         drain_max: DRAIN_MAX,
@@ -139,7 +141,10 @@ fn readiness(pipeline: &Pipeline) -> Readiness {
     Readiness { reasons }
 }
 
-async fn start_postgres(pipeline: &Arc<Pipeline>, listen: Option<String>) -> Result<Option<bourn_sql::PgServer>> {
+async fn start_postgres(
+    pipeline: &Arc<Pipeline>,
+    listen: Option<String>,
+) -> Result<Option<bourn_sql::PgServer>> {
     let settings = &pipeline.definition.loaded.pipeline.postgres;
     if !settings.enabled {
         return Ok(None);

@@ -1,5 +1,6 @@
 //! One stream while it runs: its three logs, its table, and the loop that refines between them.
 
+use crate::bronze;
 use crate::definition::StreamDefinition;
 use crate::layout::{Layout, LogKind};
 use crate::originals::{LogOriginals, lines};
@@ -9,7 +10,8 @@ use arrow::array::RecordBatch;
 use bourn_config::LogSettings;
 use bourn_decode::EventSchema;
 use bourn_event::{
-    Ack, Clock, Decoded, Delivery, Draft, Drop, Fault, Micros, Offset, Outcome, Producer, Refined, Reject, RejectReason, Span,
+    Ack, Clock, Decoded, Delivery, Draft, Drop, Fault, Micros, Offset, Outcome, Producer, Refined, Reject,
+    RejectReason, Span,
 };
 use bourn_lake::{Lake, Table, TableOptions};
 use bourn_queue::{Consumer, Item, LogOptions, LogReader, RealFiles, StreamLog, Tail};
@@ -17,6 +19,7 @@ use bourn_refine::{Mode, Refiner, Start};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use tokio::runtime::Handle;
 
 /// Producer id under which the refine loop writes rejects and outcomes; its sequence is the
 /// event's offset + 1, so that processing a range again after a crash writes nothing twice.
@@ -33,6 +36,8 @@ pub struct StreamRuntime {
     pub rejects: Arc<StreamLog>,
     pub outcomes: Arc<StreamLog>,
     pub table: Arc<Table>,
+    /// Only if the stream asks for one.
+    pub bronze: Option<Arc<Table>>,
     pub resolved: Arc<Resolved>,
     pub max_reject: usize,
 }
@@ -84,7 +89,14 @@ pub fn open_log(
         tracing::info!("{path}: an unfinished write of {} bytes was cut off, and kept in {kept}", cut.bytes);
     }
     for hole in &recovery.holes {
-        tracing::error!(stream, log = kind.name(), "offsets {} to {} are damaged: {}", hole.from, hole.to, hole.why);
+        tracing::error!(
+            stream,
+            log = kind.name(),
+            "offsets {} to {} are damaged: {}",
+            hole.from,
+            hole.to,
+            hole.why
+        );
     }
     Ok(Arc::new(log))
 }
@@ -103,6 +115,10 @@ impl StreamRuntime {
         let rejects = open_log(layout, name, LogKind::Rejects, &settings.log, clock)?;
         let outcomes = open_log(layout, name, LogKind::Outcomes, &settings.log, clock)?;
         let table = lake.table(table_options(definition, clock)).await?;
+        let bronze = match settings.bronze_table {
+            true => Some(lake.table(bronze::options(definition, clock)).await?),
+            false => None,
+        };
         let committed = table.committed();
         if committed.offset > bourn_event::Log::end(&*events) {
             return Err(anyhow!(
@@ -113,11 +129,8 @@ impl StreamRuntime {
                 layout.log(name, LogKind::Events).display()
             ));
         }
-        let start = Start {
-            offset: committed.offset,
-            event_time_max: committed.event_time_max,
-            mode: Mode::Live,
-        };
+        let start =
+            Start { offset: committed.offset, event_time_max: committed.event_time_max, mode: Mode::Live };
         let mut refiner = definition.plan.refiner(start)?;
         let stream = Arc::new(Self {
             name: name.clone(),
@@ -126,16 +139,18 @@ impl StreamRuntime {
             rejects,
             outcomes,
             table,
+            bronze,
             resolved,
             max_reject: settings.max_reject.bytes(),
         });
         stream.remember(&mut refiner, layout, committed.offset)?;
         stream.sync_before_commit();
-        let tail = stream.events.subscribe(committed.offset);
-        let consumer = stream.events.consumer("refine", refiner.needs_log_from().min(committed.offset));
+        let begin = stream.committed_everywhere();
+        let tail = stream.events.subscribe(begin);
+        let consumer = stream.events.consumer("refine", refiner.needs_log_from().min(begin));
         let originals = LogOriginals::new(layout, name);
         let running = stream.clone();
-        let runtime = tokio::runtime::Handle::current();
+        let runtime = Handle::current();
         let thread = std::thread::Builder::new().name(format!("refine-{name}")).spawn(move || {
             let outcome = running.refine_until_closed(refiner, tail, consumer, originals, &runtime);
             if let Err(error) = &outcome {
@@ -181,74 +196,103 @@ impl StreamRuntime {
         }));
     }
 
+    /// The offset behind the last event that every table of the stream has committed.
+    fn committed_everywhere(&self) -> Offset {
+        let silver = self.table.committed().offset;
+        self.bronze.as_ref().map_or(silver, |bronze| bronze.committed().offset.min(silver))
+    }
+
     fn refine_until_closed(
         &self,
         mut refiner: Refiner,
         mut tail: Tail,
         consumer: Consumer,
         mut originals: LogOriginals,
-        runtime: &tokio::runtime::Handle,
+        runtime: &Handle,
     ) -> Result<()> {
+        // A bronze table that is behind is fed frames that the stream's table has already.
+        let silver_from = self.table.committed().offset;
         while let Some(item) = tail.next_blocking()? {
-            let refined = match item {
-                Item::Events(delivery) => self.refine(&mut refiner, delivery, &mut originals)?,
+            let end = item.end();
+            match item {
+                Item::Events(delivery) => {
+                    self.resolved.note(&self.name, &delivery);
+                    let (decoded, refused) = self.decode(delivery)?;
+                    self.feed_bronze(&decoded, &refused, end, runtime)?;
+                    if end > silver_from {
+                        let refined = refine(&mut refiner, &decoded, refused, end, &mut originals)?;
+                        self.settle(refined, runtime)?;
+                    }
+                }
                 Item::Hole { from, to, why } => {
                     tracing::error!(stream = self.name, from, to, "events are damaged in the log: {why}");
-                    self.skip(from, to, &why)?
+                    if end > silver_from {
+                        self.settle(self.damaged(from, to, &why), runtime)?;
+                    }
                 }
-            };
-            self.keep_rejects(&refined)?;
-            self.keep_drops(&refined)?;
-            runtime.block_on(self.table.push(refined))?;
+            }
             refiner.settled(self.table.committed().offset)?;
-            consumer.advance(refiner.needs_log_from().min(self.table.committed().offset));
+            consumer.advance(refiner.needs_log_from().min(self.committed_everywhere()));
         }
         // What is committed need not be remembered from the log at the next start.
         runtime.block_on(self.table.flush())?;
+        if let Some(bronze) = &self.bronze {
+            runtime.block_on(bronze.flush())?;
+        }
         refiner.settled(self.table.committed().offset)?;
         refiner.checkpoint()?;
         Ok(())
     }
 
-    fn refine(&self, refiner: &mut Refiner, delivery: Delivery, originals: &mut LogOriginals) -> Result<Refined> {
-        self.resolved.note(&self.name, &delivery);
-        let end = delivery.end();
-        let first_offset = delivery.first_offset;
+    fn decode(&self, delivery: Delivery) -> Result<(Decoded, Vec<Reject>)> {
         let received_at = delivery.received_at;
         let (decoded, refused) = decode(&self.schema, delivery)?;
-        let mut refined = refiner.process(&decoded, originals)?;
-        if !refused.is_empty() {
-            refined.rejects.extend(refused_rejects(refused, &self.schema, received_at, self.max_reject));
-            refined.rejects.sort_by_key(|reject| reject.offset);
+        let rejects = refused_rejects(refused, &self.schema, received_at, self.max_reject).collect();
+        Ok((decoded, rejects))
+    }
+
+    fn feed_bronze(
+        &self,
+        decoded: &Decoded,
+        refused: &[Reject],
+        end: Offset,
+        runtime: &Handle,
+    ) -> Result<()> {
+        let Some(bronze) = &self.bronze else { return Ok(()) };
+        if end > bronze.committed().offset {
+            let rows = bronze::refined(&bronze.schema(), decoded, refused.to_vec(), end)?;
+            runtime.block_on(bronze.push(rows))?;
         }
-        refined.first_offset = first_offset;
-        refined.end = end;
-        Ok(refined)
+        Ok(())
+    }
+
+    /// Keeps what a frame became: what has no row in the logs, the rows in the table.
+    fn settle(&self, refined: Refined, runtime: &Handle) -> Result<()> {
+        self.keep_rejects(&refined)?;
+        self.keep_drops(&refined)?;
+        Ok(runtime.block_on(self.table.push(refined))?)
     }
 
     /// A damaged range: its events are accounted for as rejects without bytes.
-    fn skip(&self, from: Offset, to: Offset, why: &str) -> Result<Refined> {
-        let rejects = (from..to)
-            .map(|offset| Reject {
-                fault: Fault::new(RejectReason::File, format!("damaged in the log: {why}")),
-                schema_version: self.schema.version().to_string(),
-                source: crate::ledger::DAMAGED.into(),
-                producer: None,
-                received_at: 0,
-                offset: Some(offset),
-                original: Bytes::new(),
-                original_len: 0,
-            })
-            .collect();
-        let schema = self.table.schema();
-        Ok(Refined {
+    fn damaged(&self, from: Offset, to: Offset, why: &str) -> Refined {
+        let reject = |offset| Reject {
+            fault: Fault::new(RejectReason::File, format!("damaged in the log: {why}")),
+            schema_version: self.schema.version().to_string(),
+            source: crate::ledger::DAMAGED.into(),
+            producer: None,
+            received_at: 0,
+            offset: Some(offset),
+            original: Bytes::new(),
+            original_len: 0,
+        };
+        Refined {
             first_offset: from,
             end: to,
-            rows: RecordBatch::new_empty(schema),
+            rows: RecordBatch::new_empty(self.table.schema()),
             drops: Vec::new(),
-            rejects,
+            rejects: (from..to).map(reject).collect(),
             event_time_max: self.table.committed().event_time_max,
-        })
+        }
     }
 
     fn keep_rejects(&self, refined: &Refined) -> Result<()> {
@@ -301,6 +345,9 @@ impl StreamRuntime {
         tokio::task::spawn_blocking(move || events.close()).await?;
         tokio::task::spawn_blocking(move || refine.join()).await??;
         self.table.close().await?;
+        if let Some(bronze) = &self.bronze {
+            bronze.close().await?;
+        }
         let (rejects, outcomes) = (self.rejects.clone(), self.outcomes.clone());
         tokio::task::spawn_blocking(move || {
             rejects.close();
@@ -309,6 +356,24 @@ impl StreamRuntime {
         .await?;
         Ok(())
     }
+}
+
+/// Takes a frame through the stages, beside those of its events that today's schema refuses.
+fn refine(
+    refiner: &mut Refiner,
+    decoded: &Decoded,
+    refused: Vec<Reject>,
+    end: Offset,
+    originals: &mut LogOriginals,
+) -> Result<Refined> {
+    let mut refined = refiner.process(decoded, originals)?;
+    if !refused.is_empty() {
+        refined.rejects.extend(refused);
+        refined.rejects.sort_by_key(|reject| reject.offset);
+    }
+    refined.first_offset = decoded.first_offset;
+    refined.end = end;
+    Ok(refined)
 }
 
 fn span(source: String, offset: Offset) -> Span {
@@ -350,7 +415,9 @@ fn unstored(layout: &Layout, stream: &str, from: Offset, end: Offset) -> Result<
             for line in lines(&delivery.payload.unwrap_or_default()) {
                 offsets.extend(match kind {
                     LogKind::Rejects => Reject::read_line(&line, delivery.received_at, None)?.offset,
-                    _ => Some(Drop::read_line(&line)?).filter(|d| d.outcome == Outcome::Late).map(|d| d.offset),
+                    _ => {
+                        Some(Drop::read_line(&line)?).filter(|d| d.outcome == Outcome::Late).map(|d| d.offset)
+                    }
                 });
             }
         }

@@ -93,7 +93,9 @@ impl TableSource for Silver {
         let past = match (self, point) {
             (Self::Open(table), Point::Version(version)) => table.provider_at_version(version).await,
             (Self::Open(table), Point::Time(at)) => table.provider_at_time(at).await,
-            (Self::Stored { reader, .. }, Point::Version(version)) => reader.provider_at_version(version).await,
+            (Self::Stored { reader, .. }, Point::Version(version)) => {
+                reader.provider_at_version(version).await
+            }
             (Self::Stored { reader, .. }, Point::Time(at)) => reader.provider_at_time(at).await,
             (Self::Absent(_), _) => return Err("the table does not exist yet".into()),
         };

@@ -37,7 +37,8 @@ impl Template {
         for (path, content) in self.files {
             let path = dir.join(path);
             if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+                std::fs::create_dir_all(parent)
+                    .with_context(|| format!("cannot make {}", parent.display()))?;
             }
             std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
         }

@@ -6,10 +6,10 @@ use crate::definition::Definition;
 use crate::layout::Layout;
 use crate::pipeline::Pipeline;
 use crate::progress;
+use crate::replay::{self, ReplayRange};
 use bourn_web::Admin;
 use futures::StreamExt;
 use indicatif::ProgressBar;
-use crate::replay::{self, ReplayRange};
 use serde_json::{Value, json};
 
 /// Calls an admin verb and waits for its result, with a progress bar.
@@ -56,7 +56,10 @@ async fn replay_here(
     let stream = args["stream"].as_str().unwrap_or_default().to_string();
     let range: ReplayRange = serde_json::from_value(args)?;
     let (lines, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let report = Box::new(move |done, total| drop(lines.send((done, total))));
+    let report = Box::new(move |done, total| {
+        // Nobody listens any more once the replay has ended.
+        let _ = lines.send((done, total));
+    });
     let replay = replay::offline(definition, &stream, &range, report);
     tokio::pin!(replay);
     loop {

@@ -26,7 +26,8 @@ select event_id, event_type, user_id, session_id, occurred_at, page, product_id,
 from events
 ";
 
-const COUNTRIES: &str = "code,region\nDE,Europe\nFR,Europe\nUS,America\nBR,America\nJP,Asia\nIN,Asia\nNG,Africa\n";
+const COUNTRIES: &str =
+    "code,region\nDE,Europe\nFR,Europe\nUS,America\nBR,America\nJP,Asia\nIN,Asia\nNG,Africa\n";
 
 /// Writes the pipeline's folder.
 pub fn prepare(dir: &Path) -> Result<()> {

@@ -1,16 +1,15 @@
 //! Tables that are views over the segments: `raw`, `bronze` and `rejects`.
 
+use crate::bronze;
 use crate::layout::{Layout, LogKind};
 use crate::originals::lines;
 use crate::rejects::{self, Held};
 use crate::resolved::ResolvedSet;
 use crate::stream::{decode, open_reader};
-use arrow::array::{
-    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
-};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bourn_decode::EventSchema;
-use bourn_event::{Decoded, Delivery, SystemColumn, system_fields};
+use bourn_event::{Delivery, SystemColumn};
 use bourn_queue::Item;
 use bourn_sql::{Batches, ScanRequest, ScanSource};
 use std::sync::Arc;
@@ -20,54 +19,27 @@ const REJECTS_A_BATCH: usize = 4096;
 
 /// `raw.<stream>`: every event as it came.
 pub fn raw(layout: &Layout, stream: &str) -> ScanSource {
-    let mut fields = system_fields();
-    fields.push(Field::new("event", DataType::Utf8, false));
-    let schema = Arc::new(Schema::new(fields));
+    let schema = bronze::with_system_columns([Field::new("event", DataType::Utf8, false)]);
     frames(layout, stream, schema.clone(), move |delivery| {
         let payload = delivery.payload.unwrap_or_default();
-        let events: Vec<_> = lines(&payload).iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect();
-        let rows = events.len();
-        let offsets = (0..rows as u64).map(|row| (delivery.first_offset + row) as i64).collect();
-        let mut columns = system_columns(offsets, delivery.received_at, &sources(&delivery.spans, rows));
-        columns.push(Arc::new(StringArray::from(events)));
+        let events = lines(&payload);
+        let offsets = (0..events.len() as u64).map(|row| (delivery.first_offset + row) as i64).collect();
+        let mut columns = bronze::system_columns(offsets, delivery.received_at, &delivery.spans);
+        let texts = events.iter().map(|event| String::from_utf8_lossy(event));
+        columns.push(Arc::new(StringArray::from_iter_values(texts)));
         RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())
     })
 }
 
 /// `bronze.<stream>`: every event typed and checked, before the stages.
 pub fn bronze(layout: &Layout, stream: &str, events: &EventSchema) -> ScanSource {
-    let mut fields = system_fields();
-    fields.extend(events.arrow().fields().iter().map(|field| field.as_ref().clone()));
-    let schema = Arc::new(Schema::new(fields));
+    let schema = bronze::schema(events);
     let events = events.clone();
     frames(layout, stream, schema.clone(), move |delivery| {
         // Events that today's schema refuses have no columns; `raw` and `rejects` show them.
         let (decoded, _) = decode(&events, delivery).map_err(|error| format!("{error:#}"))?;
-        bronze_batch(&schema, &decoded)
+        bronze::batch(&schema, &decoded).map_err(|error| error.to_string())
     })
-}
-
-fn bronze_batch(schema: &SchemaRef, decoded: &Decoded) -> Result<RecordBatch, String> {
-    let rows = decoded.columns.num_rows();
-    let offsets = (0..rows).map(|row| decoded.offset_of(row) as i64).collect();
-    let mut columns = system_columns(offsets, decoded.received_at, &sources(&decoded.spans, rows));
-    columns.extend(decoded.columns.columns().iter().cloned());
-    RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())
-}
-
-fn sources(spans: &[bourn_event::Span], rows: usize) -> Vec<String> {
-    let names = spans.iter().flat_map(|span| std::iter::repeat_n(span.source.clone(), span.count as usize));
-    names.take(rows).collect()
-}
-
-fn system_columns(offsets: Vec<i64>, received_at: i64, sources: &[String]) -> Vec<ArrayRef> {
-    let rows = offsets.len();
-    vec![
-        Arc::new(Int64Array::from(offsets)),
-        Arc::new(Int32Array::from(vec![0; rows])),
-        Arc::new(TimestampMicrosecondArray::from(vec![received_at; rows]).with_timezone("UTC")),
-        Arc::new(StringArray::from_iter_values(sources)),
-    ]
 }
 
 /// A table whose rows are the frames of the events' log, made by `rows`.

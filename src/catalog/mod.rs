@@ -8,8 +8,8 @@ pub use system::SystemFacts;
 use crate::definition::Definition;
 use crate::layout::Layout;
 use crate::resolved::ResolvedSet;
-use anyhow::Result;
 use crate::table::Silver;
+use anyhow::Result;
 use bourn_sql::{BatchSource, Engine, EngineOptions};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use std::sync::Arc;
 /// What the catalog's tables are read from.
 pub struct Tables {
     pub silver: BTreeMap<String, Silver>,
+    /// Of the streams that ask for one.
+    pub bronze: BTreeMap<String, Silver>,
     /// Which rejects of a stream are gone.
     pub resolved: Arc<dyn Fn(&str) -> ResolvedSet + Send + Sync>,
     pub facts: Arc<dyn SystemFacts>,
@@ -38,7 +40,10 @@ pub fn engine(definition: &Definition, tables: &Tables) -> Result<Arc<Engine>> {
     for (name, stream) in &definition.streams {
         let layout: &Layout = &definition.layout;
         engine.register("raw", name, Arc::new(log::raw(layout, name)));
-        engine.register("bronze", name, Arc::new(log::bronze(layout, name, &stream.schema)));
+        match tables.bronze.get(name) {
+            Some(table) => engine.register("bronze", name, Arc::new(table.clone())),
+            None => engine.register("bronze", name, Arc::new(log::bronze(layout, name, &stream.schema))),
+        }
         engine.register("rejects", name, Arc::new(log::rejects(layout, name, tables.resolved.clone())));
     }
     for name in definition.loaded.pipeline.lookups.keys() {
@@ -47,7 +52,7 @@ pub fn engine(definition: &Definition, tables: &Tables) -> Result<Arc<Engine>> {
         let source = BatchSource::new(rows.schema(), move || {
             lookups.table(&table).map(|rows| vec![rows]).ok_or_else(|| format!("lookup {table} is gone"))
         });
-        engine.register("lookups", name, Arc::new(Arc::new(source)));
+        engine.register("lookups", name, Arc::new(source));
     }
     system::register(&engine, definition, &tables.facts);
     Ok(engine)

@@ -88,7 +88,7 @@ fn table(
     let facts = facts.clone();
     let columns = schema.clone();
     let source = BatchSource::new(schema, move || batches(&columns, rows(&*facts)?));
-    engine.register("system", name, Arc::new(Arc::new(source)));
+    engine.register("system", name, Arc::new(source));
 }
 
 /// `system.configuration`: each key's value in force; secrets are not shown.
@@ -99,7 +99,7 @@ fn register_configuration(engine: &Arc<Engine>, definition: &Definition) {
     let schema = Arc::new(Schema::new(vec![text("key"), text("value")]));
     let columns = schema.clone();
     let source = BatchSource::new(schema, move || batches(&columns, rows.clone()));
-    engine.register("system", "configuration", Arc::new(Arc::new(source)));
+    engine.register("system", "configuration", Arc::new(source));
 }
 
 fn flatten(path: &str, value: &Value, rows: &mut Vec<Value>) {
@@ -107,7 +107,10 @@ fn flatten(path: &str, value: &Value, rows: &mut Vec<Value>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(key, value)| flatten(&below(key), value, rows)),
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(index, value)| flatten(&format!("{path}[{index}]"), value, rows));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, value)| flatten(&format!("{path}[{index}]"), value, rows));
         }
         _ => {
             let is_secret = path == "postgres.password" || path.starts_with("storage.options.");

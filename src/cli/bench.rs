@@ -140,7 +140,10 @@ fn print(figures: &Figures, bare: Option<f64>) {
     println!("  {:>12.0} events a second", figures.events_per_second);
     println!("  {:>12.2} µs of server CPU per event, committed", figures.cpu_us_per_event);
     println!("  {:>12.2} ms acknowledged, p50   {:>8.2} ms p99", figures.ack_ms_p50, figures.ack_ms_p99);
-    println!("  {:>12.2} ms visible, p50        {:>8.2} ms p99", figures.visible_ms_p50, figures.visible_ms_p99);
+    println!(
+        "  {:>12.2} ms visible, p50        {:>8.2} ms p99",
+        figures.visible_ms_p50, figures.visible_ms_p99
+    );
     println!("  {:>12.1} MB largest resident set", figures.rss_peak_bytes as f64 / 1e6);
     println!("  {:>12.1} MB on disk", figures.bytes_on_disk as f64 / 1e6);
     if let Some(bare) = bare {

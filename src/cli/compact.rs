@@ -25,7 +25,10 @@ impl Compact {
                 for (stream, report) in result.as_object().into_iter().flatten() {
                     println!(
                         "{stream}: {} files became {}, {} bytes became {}",
-                        report["files_before"], report["files_after"], report["bytes_before"], report["bytes_after"]
+                        report["files_before"],
+                        report["files_after"],
+                        report["bytes_before"],
+                        report["bytes_after"]
                     );
                 }
             }

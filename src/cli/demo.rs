@@ -95,7 +95,11 @@ impl Demo {
         println!("  curl -d '{{…}}' http://{}/v1/streams/{stream}", addresses.http);
         println!("  curl -d 'select count(*) from silver.{stream}' http://{}/v1/sql", addresses.http);
         if let Some(pg) = addresses.pg_address() {
-            println!("  psql -h {} -p {} -U bourn -c 'select count(*) from silver.{stream}'", pg.ip(), pg.port());
+            println!(
+                "  psql -h {} -p {} -U bourn -c 'select count(*) from silver.{stream}'",
+                pg.ip(),
+                pg.port()
+            );
         }
         println!("  bourn sql --dir {} 'select * from silver.{stream} limit 3'", dir.display());
     }

@@ -28,7 +28,11 @@ impl Ledger {
         if !self.prove {
             let ledgers = runtime.block_on(reading::ledgers(context, self.stream.as_deref()))?;
             report::print_ledgers(&ledgers, self.json.json)?;
-            return if ledgers.values().all(bourn_event::Ledger::balances) { Ok(()) } else { Err(Stop::Differs) };
+            return if ledgers.values().all(bourn_event::Ledger::balances) {
+                Ok(())
+            } else {
+                Err(Stop::Differs)
+            };
         }
         let proofs = runtime.block_on(reading::proofs(context, self.stream.as_deref()))?;
         match self.json.json {

@@ -77,9 +77,7 @@ enum Verb {
     /// Print the JSON Schema of bourn.yaml, for editors.
     Schema(schema::Schema),
     /// Print a shell's completions.
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
 }
 
 /// What every verb needs to know.

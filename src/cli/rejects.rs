@@ -198,7 +198,9 @@ fn as_json(held: &Held, whole: bool) -> Value {
 impl Replay {
     fn run(self, context: &Context) -> Outcome {
         let fix = match &self.fix {
-            Some(path) => Some(std::fs::read_to_string(path).map_err(|e| anyhow!("{}: {e}", path.display()))?),
+            Some(path) => {
+                Some(std::fs::read_to_string(path).map_err(|e| anyhow!("{}: {e}", path.display()))?)
+            }
             None => None,
         };
         let mut args = serde_json::to_value(self.which.filter()?)?;
@@ -211,7 +213,10 @@ impl Replay {
             return Ok(());
         }
         let done = if self.dry_run { "would pass" } else { "were put back" };
-        println!("{} tried: {} {done}, {} fail again", result["tried"], result["accepted"], result["still_rejected"]);
+        println!(
+            "{} tried: {} {done}, {} fail again",
+            result["tried"], result["accepted"], result["still_rejected"]
+        );
         if result["cut"].as_u64() > Some(0) {
             println!("{} cannot be tried: not all of their bytes were kept (max_reject)", result["cut"]);
         }

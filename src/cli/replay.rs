@@ -6,13 +6,15 @@ use clap::Args;
 use serde_json::json;
 
 #[derive(Args)]
-#[command(after_help = "Reads the stream's log again, through today's schema, lookups and transform, and swaps the \
+#[command(
+    after_help = "Reads the stream's log again, through today's schema, lookups and transform, and swaps the \
 result in with one commit. Ingest goes on meanwhile.
 
 Examples:
   bourn replay flights
   bourn replay flights --from 100000 --to 200000
-  bourn replay flights --from 2026-11-01T00:00:00Z")]
+  bourn replay flights --from 2026-11-01T00:00:00Z"
+)]
 pub struct Replay {
     /// The stream.
     stream: String,

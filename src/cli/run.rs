@@ -8,13 +8,15 @@ use crate::{report, signals};
 use clap::Args;
 
 #[derive(Args)]
-#[command(after_help = "Prints one line `ready http=HOST:PORT pg=HOST:PORT` when it serves. The first Ctrl-C drains: \
+#[command(
+    after_help = "Prints one line `ready http=HOST:PORT pg=HOST:PORT` when it serves. The first Ctrl-C drains: \
 events in flight are committed. The second stops at once; nothing acknowledged is lost.
 
 Examples:
   bourn run
   bourn run --listen 127.0.0.1:0 --pg-listen 127.0.0.1:0
-  bourn run --once            read the file sources to their end, commit, print the ledger")]
+  bourn run --once            read the file sources to their end, commit, print the ledger"
+)]
 pub struct Run {
     /// HTTP address; bourn.yaml's server.listen if absent. Port 0 picks a free one.
     #[arg(long, value_name = "HOST:PORT")]

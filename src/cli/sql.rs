@@ -17,14 +17,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 #[derive(Args)]
-#[command(after_help = "Zones: raw, bronze, silver, rejects, lookups, system. Without a statement it prompts.
+#[command(
+    after_help = "Zones: raw, bronze, silver, rejects, lookups, system. Without a statement it prompts.
 
 Examples:
   bourn sql 'select carrier, count(*), avg(dep_delay) from silver.flights group by 1'
   bourn sql 'select * from rejects.flights' --format json
   bourn sql \"select count(*) from at_version('silver.flights', 3)\"
   bourn sql 'select * from silver.flights' --format parquet --output flights.parquet
-  echo 'select 1' | bourn sql -")]
+  echo 'select 1' | bourn sql -"
+)]
 pub struct Sql {
     /// The statement; `-` reads it from standard input.
     statement: Option<String>,
@@ -207,9 +209,11 @@ async fn remote(client: &Client, statement: &str, limit: Option<usize>) -> Resul
         }
     });
     let schema = schema_ready.await??;
-    let batches = futures::stream::unfold(ready, |mut ready| async move {
-        ready.recv().await.map(|batch| (batch, ready))
-    });
+    let batches =
+        futures::stream::unfold(
+            ready,
+            |mut ready| async move { ready.recv().await.map(|batch| (batch, ready)) },
+        );
     Ok(Rows { schema, batches: batches.boxed() })
 }
 

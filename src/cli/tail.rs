@@ -39,7 +39,9 @@ impl Tail {
         let loaded = load(context)?;
         if !loaded.pipeline.streams.contains_key(&self.stream) {
             let names: Vec<_> = loaded.pipeline.streams.keys().map(String::as_str).collect();
-            return Err(anyhow!("there is no stream `{}`; there are: {}", self.stream, names.join(", ")).into());
+            return Err(
+                anyhow!("there is no stream `{}`; there are: {}", self.stream, names.join(", ")).into()
+            );
         }
         let layout = Layout::of(&loaded);
         let kind = if self.rejects { LogKind::Rejects } else { LogKind::Events };

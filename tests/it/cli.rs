@@ -4,7 +4,10 @@ use crate::support::{Folder, bourn};
 
 #[test]
 fn every_verb_has_help_with_examples() {
-    let verbs = ["init", "validate", "run", "demo", "send", "sql", "tail", "ledger", "replay", "compact", "fsck", "schema"];
+    let verbs = [
+        "init", "validate", "run", "demo", "send", "sql", "tail", "ledger", "replay", "compact", "fsck",
+        "schema",
+    ];
     for verb in verbs {
         let output = bourn().args([verb, "--help"]).output().expect("the binary runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -23,7 +26,15 @@ fn all_faults_are_told_at_once_with_their_places() {
     let output = folder.bourn(&["validate"]);
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    for expected in ["bourn.yaml:8:", "window", "bourn.yaml:11:", "transfrom", "`transform`", "bourn.yaml:10:", "products"] {
+    for expected in [
+        "bourn.yaml:8:",
+        "window",
+        "bourn.yaml:11:",
+        "transfrom",
+        "`transform`",
+        "bourn.yaml:10:",
+        "products",
+    ] {
         assert!(said.contains(expected), "{expected} is missing in\n{said}");
     }
 }

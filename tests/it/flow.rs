@@ -17,7 +17,10 @@ fn every_event_is_accounted_for() {
         r#"{"order_id":"5","sku":"B","quantity":13}"#,
     ];
     let answer = running.send("orders", &body.join("\n"));
-    assert_eq!((&answer["accepted"], &answer["rejected"], &answer["first_offset"]), (&json!(5), &json!(2), &json!(0)));
+    assert_eq!(
+        (&answer["accepted"], &answer["rejected"], &answer["first_offset"]),
+        (&json!(5), &json!(2), &json!(0))
+    );
     assert_eq!(answer["errors"][0]["pointer"], "/quantity");
     assert_eq!(answer["errors"][0]["keyword"], "minimum");
     assert_eq!(answer["errors"][1]["index"], 4);
@@ -56,9 +59,8 @@ fn every_event_is_accounted_for() {
 #[test]
 fn once_exhausts_the_files_and_prints_the_ledger() {
     let folder = Folder::orders();
-    let lines: String = (0..5000)
-        .map(|id| format!("{{\"order_id\":\"{id}\",\"sku\":\"A\",\"quantity\":1}}\n"))
-        .collect();
+    let lines: String =
+        (0..5000).map(|id| format!("{{\"order_id\":\"{id}\",\"sku\":\"A\",\"quantity\":1}}\n")).collect();
     folder.write("inbox/a.jsonl", &lines);
     folder.write("inbox/b.jsonl", "{\"order_id\":\"0\",\"sku\":\"A\",\"quantity\":1}\n");
     for _ in 0..2 {
@@ -84,7 +86,8 @@ fn two_processes_do_not_share_a_folder() {
 fn a_retried_request_is_harmless() {
     let folder = Folder::orders();
     let running = folder.start();
-    let headers = [("content-type", "application/x-ndjson"), ("bourn-producer", "p"), ("bourn-sequence", "1")];
+    let headers =
+        [("content-type", "application/x-ndjson"), ("bourn-producer", "p"), ("bourn-sequence", "1")];
     let body = b"{\"order_id\":\"1\",\"sku\":\"A\",\"quantity\":2}\n{\"order_id\":\"2\"}\n";
     let (first, second) = (
         running.post("/v1/streams/orders", &headers, body),

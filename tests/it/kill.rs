@@ -21,7 +21,8 @@ struct Writer {
 impl Writer {
     fn body(&self) -> String {
         let ids = self.sequence * BATCH..(self.sequence + 1) * BATCH;
-        ids.map(|id| format!("{{\"order_id\":\"{}-{id}\",\"sku\":\"A\",\"quantity\":1}}\n", self.id)).collect()
+        ids.map(|id| format!("{{\"order_id\":\"{}-{id}\",\"sku\":\"A\",\"quantity\":1}}\n", self.id))
+            .collect()
     }
 
     fn run(&mut self, address: &str, stop: &AtomicBool, sent: &AtomicU64) {
@@ -81,7 +82,11 @@ fn nothing_acknowledged_is_lost_when_killed() {
     assert_eq!(stored.len(), rows.len(), "an order is stored twice");
     for writer in &writers {
         for id in &writer.acknowledged {
-            assert!(stored.contains(format!("{}-{id}", writer.id).as_str()), "order {}-{id} is lost", writer.id);
+            assert!(
+                stored.contains(format!("{}-{id}", writer.id).as_str()),
+                "order {}-{id} is lost",
+                writer.id
+            );
         }
     }
     let offsets = folder.number("select count(distinct _offset) from silver.orders");

@@ -35,8 +35,7 @@ pub const ORDER_SCHEMA: &str = r#"{
   }
 }"#;
 
-pub const ORDERS_SQL: &str =
-    "select order_id, sku, category, quantity, 100 / (quantity - 13) as share from events where sku <> 'test'\n";
+pub const ORDERS_SQL: &str = "select order_id, sku, category, quantity, 100 / (quantity - 13) as share from events where sku <> 'test'\n";
 
 pub const PRODUCTS: &str = "sku,category\nA,tea\nB,cups\n";
 
@@ -95,7 +94,8 @@ impl Folder {
 
     pub fn json(&self, args: &[&str]) -> Value {
         let text = self.ok(args);
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("bourn {args:?} printed no JSON: {error}\n{text}"))
+        serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("bourn {args:?} printed no JSON: {error}\n{text}"))
     }
 
     /// The rows of a statement.
@@ -153,7 +153,8 @@ impl Running {
         let mut line = String::new();
         let output = child.stdout.take().expect("a pipe");
         BufReader::new(output).read_line(&mut line).expect("a line");
-        let word = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_string);
+        let word =
+            |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_string);
         let (Some(http), Some(pg)) = (word("http="), word("pg=")) else {
             let status = child.wait();
             panic!("no ready line but {line:?}; {status:?}");
@@ -169,7 +170,8 @@ impl Running {
     /// Sends events that must be accepted whole or in part.
     pub fn send(&self, stream: &str, body: &str) -> Value {
         let headers = [("content-type", "application/x-ndjson")];
-        let (status, answer) = self.post(&format!("/v1/streams/{stream}?ack=visible"), &headers, body.as_bytes());
+        let (status, answer) =
+            self.post(&format!("/v1/streams/{stream}?ack=visible"), &headers, body.as_bytes());
         assert_eq!(status, 200, "{answer}");
         answer
     }
@@ -197,10 +199,18 @@ impl Drop for Running {
 
 /// One request over a connection of its own. An error is a connection that broke, as it does when
 /// the server is killed.
-pub fn post(address: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<(u16, Value)> {
+pub fn post(
+    address: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<(u16, Value)> {
     let mut socket = TcpStream::connect(address)?;
     socket.set_read_timeout(Some(Duration::from_secs(60)))?;
-    let mut head = format!("POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    let mut head = format!(
+        "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n",
+        body.len()
+    );
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -64,7 +64,8 @@ fn crates_import_only_what_the_architecture_allows() {
             .filter_map(|line| line.strip_prefix("bourn-")?.split(['.', ' ', '=']).next())
             .map(str::to_string)
             .collect();
-        let allowed = allowed.get(&name).unwrap_or_else(|| panic!("ARCHITECTURE.md does not name crate {name}"));
+        let allowed =
+            allowed.get(&name).unwrap_or_else(|| panic!("ARCHITECTURE.md does not name crate {name}"));
         let surplus: Vec<_> = imports.difference(allowed).collect();
         assert!(surplus.is_empty(), "crate {name} imports {surplus:?}: join them in the root instead");
     }

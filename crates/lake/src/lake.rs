@@ -99,6 +99,10 @@ impl Lake {
         }))
     }
 
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Opens a table without ever writing to it. [`LakeError::NoTable`] if there is none.
     pub async fn reader(&self, name: &str) -> Result<Arc<TableReader>, LakeError> {
         TableReader::open(Handle::new(&self.place, name)?).await

@@ -12,6 +12,7 @@
 //! version 2, so that every Delta reader can read them.
 
 mod actions;
+mod archive;
 mod commit;
 mod committer;
 mod conform;

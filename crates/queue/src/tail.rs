@@ -2,6 +2,7 @@
 
 use crate::error::LogError;
 use crate::read::{Cursor, Item, trim};
+use crate::segments::{Segment, sealed_path};
 use crate::shared::Shared;
 use bourn_event::Offset;
 use std::io;
@@ -26,9 +27,6 @@ enum Step {
         bound: Offset,
     },
 }
-
-/// How often a segment that moves away while it is opened is looked up anew.
-const OPEN_TRIES: usize = 8;
 
 impl Tail {
     pub(crate) fn new(shared: Arc<Shared>, from: Offset) -> Self {
@@ -121,7 +119,11 @@ impl Tail {
 
     fn read(&mut self, first_offset: Offset, bound: Offset) -> Result<Item, LogError> {
         if self.cursor.as_ref().is_none_or(|(open, _)| *open != first_offset) {
-            self.cursor = Some((first_offset, self.open(first_offset)?));
+            let Some(cursor) = self.open(first_offset)? else {
+                let why = "deleted by retention".into();
+                return Ok(Item::Hole { from: self.position, to: bound, why });
+            };
+            self.cursor = Some((first_offset, cursor));
         }
         let position = self.position;
         let item = match &mut self.cursor {
@@ -135,25 +137,25 @@ impl Tail {
         }))
     }
 
-    /// A finished segment may be moved between looking up its path and opening it.
-    fn open(&self, first_offset: Offset) -> Result<Cursor, LogError> {
-        let mut tries = 0;
-        loop {
-            let path = {
-                let state = self.shared.state.lock();
-                let found = state.segments.iter().find(|segment| segment.first_offset == first_offset);
-                found.map(|segment| segment.path.clone())
-            };
-            let Some(path) = path else {
-                let dir = &self.shared.options.dir;
-                return Err(LogError::io(dir)(io::ErrorKind::NotFound.into()));
-            };
-            match self.shared.options.files.open(&path, false) {
-                Ok(file) => return Ok(Cursor::new(file, path)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound && tries < OPEN_TRIES => tries += 1,
+    /// A finished segment that is not where the state says was moved to the raw zone just now, or
+    /// deleted: then `None`.
+    fn open(&self, first_offset: Offset) -> Result<Option<Cursor>, LogError> {
+        let options = &self.shared.options;
+        let places = {
+            let state = self.shared.state.lock();
+            let found = state.segments.iter().find(|segment| segment.first_offset == first_offset);
+            let sealed =
+                |segment: &Segment| sealed_path(&options.sealed_dir, first_offset, segment.created_at);
+            found.map(|segment| [segment.path.clone(), sealed(segment)])
+        };
+        for path in places.into_iter().flatten() {
+            match options.files.open(&path, false) {
+                Ok(file) => return Ok(Some(Cursor::new(file, path))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(LogError::io(&path)(error)),
             }
         }
+        Ok(None)
     }
 }
 

@@ -16,7 +16,11 @@ fn flights() -> RecordBatch {
         ("_received_at", Arc::new(time.clone()), false),
         ("carrier", Arc::new(StringArray::from(vec!["UA", "UA", "AA", "B6", "DL"])), false),
         ("flight", Arc::new(Int32Array::from(vec![1545, 1714, 1141, 725, 461])), false),
-        ("dep_delay", Arc::new(Float64Array::from(vec![Some(2.0), Some(4.0), None, Some(-1.0), Some(-6.0)])), true),
+        (
+            "dep_delay",
+            Arc::new(Float64Array::from(vec![Some(2.0), Some(4.0), None, Some(-1.0), Some(-6.0)])),
+            true,
+        ),
         ("cancelled", Arc::new(BooleanArray::from(vec![false, false, true, false, false])), false),
         ("day", Arc::new(Date32Array::from(vec![15_706; 5])), true),
         ("scheduled_at", Arc::new(time), true),
@@ -38,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let batch = flights();
     let rows = batch.clone();
     let source = BatchSource::new(batch.schema(), move || Ok(vec![rows.clone()]));
-    engine.register("silver", "flights", Arc::new(Arc::new(source)));
+    engine.register("silver", "flights", Arc::new(source));
     let schema = batch.schema();
     let scan = ScanSource::new(schema, move |request: ScanRequest| {
         let batch = match &request.projection {

@@ -111,11 +111,10 @@ impl Catalog {
     /// `zone.table` of every table, in order.
     pub fn table_paths(&self) -> Vec<String> {
         let zones = self.zones.read();
-        let paths =
-            zones.iter().flat_map(|(zone, tables)| {
-                let names: Vec<_> = tables.0.read().keys().cloned().collect();
-                names.into_iter().map(move |name| format!("{zone}.{name}"))
-            });
+        let paths = zones.iter().flat_map(|(zone, tables)| {
+            let names: Vec<_> = tables.0.read().keys().cloned().collect();
+            names.into_iter().map(move |name| format!("{zone}.{name}"))
+        });
         paths.collect()
     }
 }
@@ -186,7 +185,8 @@ mod tests {
 
     #[test]
     fn pinned_names_are_read_back() {
-        for point in [Point::Version(0), Point::Version(12), Point::Time(-5), Point::Time(1_795_240_800_000_000)]
+        for point in
+            [Point::Version(0), Point::Version(12), Point::Time(-5), Point::Time(1_795_240_800_000_000)]
         {
             assert_eq!(unpin(&pinned_name("a@b", point)), Some(("a@b", point)));
         }

@@ -221,10 +221,12 @@ impl Query for Engine {
 
 fn parse(sql: &str) -> Result<Statement, QueryError> {
     let sql = travel::rewrite(sql)?;
-    let invalid = |error: datafusion::common::DataFusionError| QueryError::Invalid(match error {
-        datafusion::common::DataFusionError::SQL(error, _) => error.to_string(),
-        other => other.strip_backtrace(),
-    });
+    let invalid = |error: datafusion::common::DataFusionError| {
+        QueryError::Invalid(match error {
+            datafusion::common::DataFusionError::SQL(error, _) => error.to_string(),
+            other => other.strip_backtrace(),
+        })
+    };
     let mut parser =
         DFParserBuilder::new(sql.as_ref()).with_dialect(&GenericDialect {}).build().map_err(invalid)?;
     let mut statements = parser.parse_statements().map_err(invalid)?;
@@ -243,15 +245,13 @@ fn session(options: &EngineOptions, catalog: Arc<Catalog>) -> Result<SessionCont
     let pool = TrackConsumersPool::new(FairSpillPool::new(options.memory_bytes), CONSUMERS_NAMED);
     let disk = match &options.spill_dir {
         Some(dir) => {
-            std::fs::create_dir_all(dir)
-                .map_err(|e| SqlError::Engine(format!("{}: {e}", dir.display())))?;
+            std::fs::create_dir_all(dir).map_err(|e| SqlError::Engine(format!("{}: {e}", dir.display())))?;
             DiskManagerMode::Directories(vec![dir.clone()])
         }
         None => DiskManagerMode::Disabled,
     };
-    let disk = DiskManagerBuilder::default()
-        .with_mode(disk)
-        .with_max_temp_directory_size(options.spill_bytes_max);
+    let disk =
+        DiskManagerBuilder::default().with_mode(disk).with_max_temp_directory_size(options.spill_bytes_max);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(disk)

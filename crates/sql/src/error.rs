@@ -14,9 +14,7 @@ pub enum SqlError {
     #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: std::io::Error },
     /// Trust is for the own machine only.
-    #[error(
-        "the Postgres listener on {0} would let anybody in: set a password, or listen on 127.0.0.1"
-    )]
+    #[error("the Postgres listener on {0} would let anybody in: set a password, or listen on 127.0.0.1")]
     Open(String),
 }
 

@@ -112,12 +112,8 @@ struct Always {
 
 impl Always {
     fn udf(name: &str, value: ScalarValue) -> ScalarUDF {
-        let signature = Signature::one_of(
-            vec![
-                TypeSignature::VariadicAny, TypeSignature::Nullary,
-            ],
-            Volatility::Stable,
-        );
+        let signature =
+            Signature::one_of(vec![TypeSignature::VariadicAny, TypeSignature::Nullary], Volatility::Stable);
         ScalarUDF::new_from_impl(Self { name: name.to_owned(), signature, value })
     }
 }
@@ -146,7 +142,9 @@ fn to_regtype(tables: &PgCatalogStaticTables) -> ScalarUDF {
     for batch in tables.pg_type.data() {
         let column = |name: &str| batch.column_by_name(name);
         let (Some(names), Some(oids)) = (column("typname"), column("oid")) else { continue };
-        if let (Some(names), Some(oids)) = (names.as_string_opt::<i32>(), oids.as_primitive_opt::<Int32Type>()) {
+        if let (Some(names), Some(oids)) =
+            (names.as_string_opt::<i32>(), oids.as_primitive_opt::<Int32Type>())
+        {
             known.extend(names.iter().flatten().map(str::to_owned).zip(oids.values().iter().copied()));
         }
     }
@@ -184,10 +182,8 @@ fn current_schemas() -> ScalarUDF {
         list,
         Volatility::Stable,
         Arc::new(|arguments: &[ColumnarValue]| {
-            let implicit = matches!(
-                arguments.first(),
-                Some(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true))))
-            );
+            let implicit =
+                matches!(arguments.first(), Some(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true)))));
             let names: &[&str] = if implicit { &["pg_catalog", DEFAULT_ZONE] } else { &[DEFAULT_ZONE] };
             let values: Vec<ScalarValue> = names.iter().map(|name| ScalarValue::from(*name)).collect();
             let list = ScalarValue::new_list_nullable(&values, &DataType::Utf8);
@@ -211,4 +207,3 @@ fn current_setting() -> ScalarUDF {
         }),
     )
 }
-

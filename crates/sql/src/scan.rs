@@ -38,12 +38,7 @@ pub struct ScanRequest {
 impl ScanRequest {
     /// Everything.
     pub fn all() -> Self {
-        Self {
-            offsets: 0..Offset::MAX,
-            received_at: Micros::MIN..Micros::MAX,
-            projection: None,
-            limit: None,
-        }
+        Self { offsets: 0..Offset::MAX, received_at: Micros::MIN..Micros::MAX, projection: None, limit: None }
     }
 }
 

@@ -37,9 +37,10 @@ pub trait TableSource: Send + Sync {
 }
 
 /// Makes a small table's rows when asked: system tables and lookups.
+#[derive(Clone)]
 pub struct BatchSource {
     schema: SchemaRef,
-    rows: Box<dyn Fn() -> Result<Vec<RecordBatch>, String> + Send + Sync>,
+    rows: Arc<dyn Fn() -> Result<Vec<RecordBatch>, String> + Send + Sync>,
 }
 
 impl BatchSource {
@@ -48,20 +49,19 @@ impl BatchSource {
         schema: SchemaRef,
         rows: impl Fn() -> Result<Vec<RecordBatch>, String> + Send + Sync + 'static,
     ) -> Self {
-        Self { schema, rows: Box::new(rows) }
+        Self { schema, rows: Arc::new(rows) }
     }
 }
 
 #[async_trait]
-impl TableSource for Arc<BatchSource> {
+impl TableSource for BatchSource {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }
 
     async fn provider(&self) -> Result<Arc<dyn TableProvider>, String> {
-        let source = self.clone();
-        let batches =
-            tokio::task::spawn_blocking(move || (source.rows)()).await.map_err(|e| e.to_string())??;
+        let rows = self.rows.clone();
+        let batches = tokio::task::spawn_blocking(move || rows()).await.map_err(|e| e.to_string())??;
         let table = MemTable::try_new(self.schema.clone(), vec![batches]).map_err(|e| e.to_string())?;
         Ok(Arc::new(table))
     }

@@ -107,8 +107,7 @@ impl Reader<'_> {
             return Err(usage());
         }
         let point = if by_version { self.version(at + 4) } else { self.time(at + 4)? }.ok_or_else(usage)?;
-        let parts: Vec<String> =
-            table.split('.').map(|part| part.trim_matches('"').to_owned()).collect();
+        let parts: Vec<String> = table.split('.').map(|part| part.trim_matches('"').to_owned()).collect();
         Ok(Some(self.edit(at, at + 6, &parts, point)))
     }
 

@@ -1,12 +1,12 @@
 //! Rewrites of what drivers and tools ask the Postgres catalog, where the engine cannot plan it.
 //!
-//! The library rewrites much; this adds what it lacks, and only ever to expressions that are
-//! known to be null for every table here: no table has a default, an identity, a collation, an
-//! index, a constraint or a policy.
+//! The library rewrites much; this adds what it lacks, and only where the answer is known to be
+//! nothing for every table here: no table has a default, an identity, a collation, an index, a
+//! constraint, a policy or storage options.
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, Function, FunctionArguments, Query, SetExpr, Statement, TableFactor, Value,
-    ValueWithSpan, VisitMut, VisitorMut, visit_relations,
+    ArrayElemTypeDef, CastKind, DataType, Expr, Function, FunctionArguments, Query, SetExpr, Statement,
+    TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut, visit_relations,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -75,9 +75,27 @@ struct Rewriter {
 impl VisitorMut for Rewriter {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if self.lists
+            && let SetExpr::Select(select) = query.body.as_mut()
+            && select.projection.iter().any(|item| takes_apart(&item.to_string()))
+        {
+            // There is nothing to take apart; said plainly, the planner drops all of it.
+            select.selection = Some(Expr::Value(ValueWithSpan::from(Value::Boolean(false))));
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
             Expr::Subquery(query) if self.catalog && is_silent(query) => *expr = null(),
+            Expr::Subquery(query) if self.catalog && is_collation(query) => *expr = null_number(),
+            Expr::CompoundIdentifier(path) if self.catalog => {
+                // The library's `pg_class` lacks the column.
+                if path.last().is_some_and(|column| column.value == "reloptions") {
+                    *expr = null_list();
+                }
+            }
             Expr::Function(function) if self.catalog => match self.is_null_call(function) {
                 Some(NullCall::Text) => *expr = null(),
                 Some(NullCall::Number) => *expr = null_number(),
@@ -123,6 +141,20 @@ fn is_silent(query: &Query) -> bool {
         .from
         .iter()
         .any(|table| named(&table.relation) || table.joins.iter().any(|join| named(&join.relation)))
+}
+
+fn takes_apart(item: &str) -> bool {
+    item.contains("unnest(") || item.contains("generate_subscripts(")
+}
+
+/// Does the query ask a type for its collation?
+fn is_collation(query: &Query) -> bool {
+    let SetExpr::Select(select) = query.body.as_ref() else { return false };
+    select.projection.iter().any(|item| item.to_string().ends_with("typcollation"))
+}
+
+fn null_list() -> Expr {
+    cast_null(DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(DataType::Text), None)))
 }
 
 fn null() -> Expr {
@@ -178,7 +210,7 @@ mod tests {
         );
         check(
             "SELECT unnest(indkey), generate_subscripts(indkey, 1) FROM pg_index",
-            "SELECT CAST(NULL AS BIGINT), CAST(NULL AS BIGINT) FROM pg_index",
+            "SELECT CAST(NULL AS BIGINT), CAST(NULL AS BIGINT) FROM pg_index WHERE false",
         );
         let users = "SELECT unnest(tags), (SELECT max(a) FROM u) FROM silver.t";
         check(users, users);

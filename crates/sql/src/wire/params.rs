@@ -40,7 +40,7 @@ pub fn parameters(sql: &str, plan: &LogicalPlan) -> PgWireResult<Vec<Parameter>>
         ordered.insert(number, Parameter { arrow, wire });
     }
     let count = ordered.keys().max().copied().unwrap_or(0).max(highest(sql));
-    let unused = || Parameter { arrow: Some(DataType::Utf8), wire: Type::TEXT };
+    let unused = || Parameter { arrow: None, wire: Type::TEXT };
     Ok((1..=count).map(|number| ordered.remove(&number).unwrap_or_else(unused)).collect())
 }
 

@@ -2,9 +2,9 @@
 
 use crate::engine::{Limits, Planned};
 use crate::travel;
+use crate::wire::cursors::{Cursors, wanted};
 use crate::wire::error::{cancelled, error, fatal, query_error};
 use crate::wire::startup::Startup;
-use crate::wire::cursors::{Cursors, wanted};
 use crate::wire::{Shared, compat, params, settings};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -16,14 +16,16 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion_postgres::arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch};
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
-use datafusion_postgres::hooks::{HookClient, QueryHook};
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
+use datafusion_postgres::hooks::{HookClient, QueryHook};
 use datafusion_postgres::pgwire::api::portal::{Format, Portal};
 use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use datafusion_postgres::pgwire::api::results::{FieldInfo, QueryResponse, Response, Tag};
 use datafusion_postgres::pgwire::api::stmt::{QueryParser, StoredStatement};
 use datafusion_postgres::pgwire::api::store::PortalStore;
-use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, PgWireServerHandlers, Type, cancel, auth};
+use datafusion_postgres::pgwire::api::{
+    ClientInfo, ClientPortalStore, PgWireServerHandlers, Type, auth, cancel,
+};
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::pgwire::messages::response::TransactionStatus;
@@ -115,9 +117,9 @@ impl Session {
         }
         Ok(match statement {
             Statement::Set(_) => Task::Set,
-            Statement::StartTransaction { .. }
-            | Statement::Commit { .. }
-            | Statement::Rollback { .. } => Task::Transaction,
+            Statement::StartTransaction { .. } | Statement::Commit { .. } | Statement::Rollback { .. } => {
+                Task::Transaction
+            }
             Statement::Declare { .. } => Task::Declare,
             Statement::Fetch { .. } => Task::Fetch,
             Statement::Close { .. } => Task::Close,
@@ -209,8 +211,7 @@ impl Session {
         };
         let cursor = Cursors::of(client).get(&name.value)?;
         let batches = cursor.fetch(wanted(direction)?).await?;
-        let mut response =
-            encode(client, &cursor.schema, format, stream::iter(batches.into_iter().map(Ok)))?;
+        let mut response = encode(client, &cursor.schema, format, stream::iter(batches.into_iter().map(Ok)))?;
         if let Response::Query(rows) = &mut response {
             rows.set_command_tag("FETCH");
         }

@@ -1,8 +1,8 @@
 //! Session settings and the statements around them: `SET`, `SHOW`, savepoints and other
 //! housekeeping that drivers do and that changes nothing here.
 
-use crate::functions::{SERVER_VERSION, fixed_setting};
 use crate::engine::{DEFAULT_ZONE, Engine};
+use crate::functions::{SERVER_VERSION, fixed_setting};
 use crate::wire::error::error;
 use datafusion::sql::sqlparser::ast::{Ident, Set, Statement};
 use datafusion_postgres::pgwire::api::ClientInfo;

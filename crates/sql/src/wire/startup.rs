@@ -6,7 +6,9 @@ use crate::wire::Shared;
 use crate::wire::error::fatal;
 use async_trait::async_trait;
 use datafusion_postgres::pgwire::api::auth::sasl::SASLAuthStartupHandler;
-use datafusion_postgres::pgwire::api::auth::sasl::scram::{SCRAM_ITERATIONS, ScramAuth, gen_salted_password, random_nonce};
+use datafusion_postgres::pgwire::api::auth::sasl::scram::{
+    SCRAM_ITERATIONS, ScramAuth, gen_salted_password, random_nonce,
+};
 use datafusion_postgres::pgwire::api::auth::{
     AuthSource, DefaultServerParameterProvider, LoginInfo, Password, StartupHandler, finish_authentication,
     protocol_negotiation, save_startup_parameters_to_metadata,
@@ -37,8 +39,7 @@ impl Startup {
             _ if !seated => Self::Full,
             None => Self::Trust(shared.clone()),
             Some(password) => {
-                let account =
-                    Account { user: shared.options.user.clone(), password: password.clone() };
+                let account = Account { user: shared.options.user.clone(), password: password.clone() };
                 let mut scram = ScramAuth::new(Arc::new(account));
                 scram.set_iterations(SCRAM_ITERATIONS);
                 let handler = SASLAuthStartupHandler::new(Arc::new(parameters()))

@@ -41,7 +41,8 @@ async fn queries_reach_every_zone() {
         &["UA|United", "UA|United"],
     )
     .await;
-    check("select carrier, avg(dep_delay) from flights group by 1 order by 1 limit 2", &["AA|", "B6|-1.0"]).await;
+    check("select carrier, avg(dep_delay) from flights group by 1 order by 1 limit 2", &["AA|", "B6|-1.0"])
+        .await;
     check("with c as (select flight from flights) select max(flight) from c", &["1714"]).await;
 }
 
@@ -133,7 +134,10 @@ async fn misspelt_names_come_with_a_guess() {
     for (sql, expected) in [
         ("select * from flihgts", "table silver.flihgts does not exist; did you mean silver.flights?"),
         ("select * from silvr.flights", "table silvr.flights does not exist; did you mean raw.flights?"),
-        ("select * from silver.airlines", "table silver.airlines does not exist; did you mean lookups.airlines?"),
+        (
+            "select * from silver.airlines",
+            "table silver.airlines does not exist; did you mean lookups.airlines?",
+        ),
         ("select carier from flights", "column carier does not exist; did you mean carrier?"),
         ("select f.flihgt from flights f", "column f.flihgt does not exist; did you mean flight?"),
         ("select something_else from flights", "column something_else does not exist"),
@@ -147,7 +151,10 @@ async fn misspelt_names_come_with_a_guess() {
 #[tokio::test]
 async fn a_broken_table_names_itself() {
     let error = refusal("select * from silver.broken").await;
-    assert_eq!(error, QueryError::Failed("table broken cannot be read: part-0.parquet is missing".to_owned()));
+    assert_eq!(
+        error,
+        QueryError::Failed("table broken cannot be read: part-0.parquet is missing".to_owned())
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Tables for the tests.
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::util::pretty::pretty_format_batches;
 use async_trait::async_trait;
@@ -26,11 +27,7 @@ pub fn flights() -> RecordBatch {
             true,
         ),
         ("cancelled", Arc::new(BooleanArray::from(vec![false, false, true, false, false])), false),
-        (
-            "_extra",
-            Arc::new(StringArray::from(vec![None, Some(r#"{"gate":"B7"}"#), None, None, None])),
-            true,
-        ),
+        ("_extra", Arc::new(StringArray::from(vec![None, Some(r#"{"gate":"B7"}"#), None, None, None])), true),
     ];
     RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length")
 }
@@ -148,13 +145,13 @@ pub fn engine(options: EngineOptions) -> (Arc<Engine>, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let table = |batch: RecordBatch| -> Arc<dyn TableSource> {
         let schema = batch.schema();
-        Arc::new(Arc::new(BatchSource::new(schema, move || Ok(vec![batch.clone()]))))
+        Arc::new(BatchSource::new(schema, move || Ok(vec![batch.clone()])))
     };
     engine.register("silver", "flights", table(flights()));
     engine.register("lookups", "airlines", table(airlines()));
     engine.register("silver", "growing", Arc::new(Versioned));
     let broken = BatchSource::new(flights().schema(), || Err("part-0.parquet is missing".to_owned()));
-    engine.register("silver", "broken", Arc::new(Arc::new(broken)));
+    engine.register("silver", "broken", Arc::new(broken));
     engine.register("raw", "flights", Arc::new(raw(seen.clone())));
     (engine, seen)
 }

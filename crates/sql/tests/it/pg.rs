@@ -32,9 +32,7 @@ async fn client() -> (Client, PgServer, Arc<crate::fixture::Seen>) {
 
 async fn simple(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>, tokio_postgres::Error> {
     let rows = client.simple_query(sql).await?.into_iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => {
-            Some((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect())
-        }
+        SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect()),
         _ => None,
     });
     Ok(rows.collect())
@@ -68,10 +66,13 @@ async fn simple_queries_answer_in_text() {
 async fn prepared_statements_take_parameters() {
     let (client, _server, _) = client().await;
     let by_carrier = client
-        .prepare("select flight, dep_delay, cancelled from flights where carrier = $1 order by flight limit $2")
+        .prepare(
+            "select flight, dep_delay, cancelled from flights where carrier = $1 order by flight limit $2",
+        )
         .await
         .expect("a statement");
-    for (carrier, limit, expected) in [("UA", 9_i64, vec![1545_i64, 1714]), ("UA", 1, vec![1545]), ("XX", 9, vec![])]
+    for (carrier, limit, expected) in
+        [("UA", 9_i64, vec![1545_i64, 1714]), ("UA", 1, vec![1545]), ("XX", 9, vec![])]
     {
         let rows = client.query(&by_carrier, &[&carrier, &limit]).await.expect("rows");
         let numbers: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
@@ -161,7 +162,10 @@ async fn the_search_path_is_the_sessions_own() {
     let (first, server, _) = client().await;
     let second = connect(&config(&server)).await.expect("a connection");
     first.batch_execute("set search_path to lookups").await.expect("set");
-    assert_eq!(simple(&first, "select count(*) from airlines").await.expect("rows")[0][0].as_deref(), Some("3"));
+    assert_eq!(
+        simple(&first, "select count(*) from airlines").await.expect("rows")[0][0].as_deref(),
+        Some("3")
+    );
     second.simple_query("select count(*) from airlines").await.expect_err("not on its path");
 }
 

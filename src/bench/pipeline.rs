@@ -11,7 +11,6 @@ streams:
     schema: schemas/click.json
     sources:
       - http: {}
-    event_time: {field: occurred_at, max_future: 365000d}
     dedupe: {key: event_id, window: 24h}
     enrich:
       - lookup: {table: countries, on: country, take: [region]}

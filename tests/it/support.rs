@@ -176,6 +176,10 @@ impl Running {
         answer
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn kill(&mut self) {
         self.child.kill().expect("a living process");
         self.child.wait().expect("an end");

@@ -35,7 +35,8 @@ impl Context<'_> {
 
     fn pipeline_name(&mut self) {
         let name = &self.pipeline.name;
-        let legal = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let legal =
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
         if !legal {
             self.fault("/name", format!("`{name}` is not a name: letters, digits, `_` and `-`"), None);
         }
@@ -52,8 +53,12 @@ impl Context<'_> {
         let message = format!(
             "`{name}` is not an SQL identifier: a small letter, then small letters, digits and `_`, at most 63"
         );
-        let mut better: String =
-            name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(63).collect();
+        let mut better: String = name
+            .to_lowercase()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .take(63)
+            .collect();
         if !better.starts_with(|c: char| c.is_ascii_lowercase()) {
             better.insert(0, 'x');
         }

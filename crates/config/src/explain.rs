@@ -9,22 +9,29 @@ use jsonschema::{JsonType, ValidationError};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// All that the schema refuses.
-pub(crate) fn explain(value: &Value, places: &Places) -> Faults {
+/// All that the schema refuses, and the pointers of the keys that it does not know.
+pub(crate) fn explain(value: &Value, places: &Places) -> (Faults, Vec<String>) {
     let validator = match schema::validator() {
         Ok(validator) => validator,
-        Err(why) => return places.fault_at("", format!("the definition's schema is broken: {why}"), None).into(),
+        Err(why) => {
+            let fault = places.fault_at("", format!("the definition's schema is broken: {why}"), None);
+            return (fault.into(), Vec::new());
+        }
     };
-    let mut explainer = Explainer { value, places, faults: Faults::default() };
+    let mut explainer = Explainer { value, places, faults: Faults::default(), unknown: Vec::new() };
     let errors: Vec<_> = validator.iter_errors(value).collect();
     explainer.errors(&errors);
-    explainer.faults
+    (explainer.faults, explainer.unknown)
 }
+
+/// More than anybody reads; keeps the answer to arbitrary bytes small.
+const MAX_FAULTS: usize = 1_000;
 
 struct Explainer<'a> {
     value: &'a Value,
     places: &'a Places,
     faults: Faults,
+    unknown: Vec<String>,
 }
 
 impl Explainer<'_> {
@@ -48,7 +55,7 @@ impl Explainer<'_> {
                 ValidationErrorKind::Type { .. } => units.contains(at) || words.contains(at),
                 _ => units.contains(at),
             };
-            if !told {
+            if !told && self.faults.0.len() < MAX_FAULTS {
                 self.error(error);
             }
         }
@@ -59,14 +66,15 @@ impl Explainer<'_> {
         let found = self.value.pointer(&at).unwrap_or(&Value::Null);
         match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected } => {
+                let allowed = allowed_keys(error);
                 for key in unexpected {
-                    self.unknown_key(&at, key, allowed_keys(error));
+                    self.unknown_key(&at, key, &allowed);
                 }
             }
             // A mapping that has no keys at all says so of each value, without its name.
             ValidationErrorKind::FalseSchema => {
                 for key in found.as_object().into_iter().flat_map(|map| map.keys()) {
-                    self.unknown_key(&at, key, Vec::new());
+                    self.unknown_key(&at, key, &[]);
                 }
             }
             ValidationErrorKind::Required { property } => {
@@ -115,8 +123,9 @@ impl Explainer<'_> {
         }
     }
 
-    fn unknown_key(&mut self, at: &str, key: &str, allowed: Vec<String>) {
+    fn unknown_key(&mut self, at: &str, key: &str, allowed: &[String]) {
         let hint = suggest::hint(key, allowed.iter().map(String::as_str));
+        self.unknown.push(child(at, key));
         let fault = self.places.fault_at_key(&child(at, key), format!("unknown key `{key}`"), hint);
         self.faults.push(fault);
     }
@@ -136,7 +145,9 @@ impl Explainer<'_> {
         let names: Vec<_> = expected.iter().copied().collect();
         let message = format!("expected {}, found {}", names.join(" or "), self.shown(at, found));
         let hint = match found {
-            Value::Number(_) | Value::Bool(_) if expected.contains("text") => Some(format!("write it in quotes: \"{found}\"")),
+            Value::Number(_) | Value::Bool(_) if expected.contains("text") => {
+                Some(format!("write it in quotes: \"{found}\""))
+            }
             _ => None,
         };
         self.faults.push(self.places.fault_at(at, message, hint));
@@ -150,14 +161,18 @@ impl Explainer<'_> {
         let fitting: Vec<_> = branches
             .iter()
             .filter(|branch| {
-                !branch.iter().any(|error| here(error) && matches!(error.kind(), ValidationErrorKind::Type { .. }))
+                !branch
+                    .iter()
+                    .any(|error| here(error) && matches!(error.kind(), ValidationErrorKind::Type { .. }))
             })
             .collect();
         match fitting.as_slice() {
             [] => {
-                let kinds = branches.iter().flatten().filter(|error| here(error)).filter_map(|error| match error.kind() {
-                    ValidationErrorKind::Type { kind } => Some(types_of(kind)),
-                    _ => None,
+                let kinds = branches.iter().flatten().filter(|error| here(error)).filter_map(|error| {
+                    match error.kind() {
+                        ValidationErrorKind::Type { kind } => Some(types_of(kind)),
+                        _ => None,
+                    }
                 });
                 self.wrong_type(at, found, kinds.flatten().filter(|name| *name != "nothing").collect());
             }
@@ -188,7 +203,8 @@ impl Explainer<'_> {
         }
         for key in keys {
             let message = format!("unknown key `{key}`: expected {}", list(&wanted));
-            let hint = suggest::nearest(key, wanted.iter().copied()).map(|name| format!("did you mean `{name}`?"));
+            let hint =
+                suggest::nearest(key, wanted.iter().copied()).map(|name| format!("did you mean `{name}`?"));
             self.faults.push(self.places.fault_at_key(&child(at, key), message, hint));
         }
     }
@@ -231,9 +247,9 @@ fn words_of(branches: &[Vec<ValidationError<'static>>], at: &str) -> Option<Vec<
 fn allowed_keys(error: &ValidationError<'_>) -> Vec<String> {
     let location = error.schema_path().as_str();
     let parent = location.rsplit_once('/').map_or("", |(parent, _)| parent);
-    let schema = schema::json_schema();
+    let schema = schema::shared();
     // The path may lead through references; what is behind the last one is a definition.
-    let node = schema.pointer(parent).or_else(|| resolve(&schema, error.evaluation_path().as_str()));
+    let node = schema.pointer(parent).or_else(|| resolve(schema, error.evaluation_path().as_str()));
     node.and_then(|node| node.get("properties"))
         .and_then(Value::as_object)
         .map(|properties| properties.keys().cloned().collect())

@@ -135,7 +135,12 @@ impl Places {
     }
 
     /// The same, at the key rather than at its value.
-    pub(crate) fn fault_at_key(&self, pointer: &str, message: impl Into<String>, hint: Option<String>) -> Fault {
+    pub(crate) fn fault_at_key(
+        &self,
+        pointer: &str,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Fault {
         self.fault(pointer, pointer, true, message.into(), hint)
     }
 
@@ -168,7 +173,8 @@ impl Places {
 
     /// `text` without the values of resolved references.
     fn conceal(&self, pointer: &str, mut text: String) -> String {
-        let references = self.references.iter().flat_map(|(at, parts)| parts.iter().map(move |part| (at, part)));
+        let references =
+            self.references.iter().flat_map(|(at, parts)| parts.iter().map(move |part| (at, part)));
         for (at, (written, value)) in references {
             // A short value may be part of any text; it is only taken out where it is the subject.
             if !value.is_empty() && (at == pointer || value.len() >= 4) && text.contains(value.as_str()) {

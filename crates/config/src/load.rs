@@ -72,7 +72,9 @@ fn build(text: &str, file: &str, over: Option<(&str, &str)>, dir: &Path) -> Resu
     secret::resolve(&mut value, dir, &mut places, &mut faults);
     let unresolved: Vec<String> = faults.0[before..].iter().map(|fault| fault.path.clone()).collect();
     // A value that could not be resolved is told once, not again as a bad value.
-    faults.extend(explain::explain(&value, &places).0.into_iter().filter(|fault| !unresolved.contains(&fault.path)));
+    let (refused, unknown) = explain::explain(&value, &places);
+    faults.extend(refused.0.into_iter().filter(|fault| !unresolved.contains(&fault.path)));
+    unknown.iter().for_each(|pointer| remove(&mut value, pointer));
     let pipeline = decode(&value, &places, &mut faults);
     if let Some(pipeline) = &pipeline {
         let found = check::check(pipeline, dir, &places);
@@ -109,6 +111,15 @@ fn decode(value: &Value, places: &Places, faults: &mut Faults) -> Option<Pipelin
     }
 }
 
+/// Takes a key out of the mapping it stands in.
+fn remove(value: &mut Value, pointer: &str) {
+    if let Some((parent, key)) = pointer.rsplit_once('/')
+        && let Some(Value::Object(map)) = value.pointer_mut(parent)
+    {
+        map.remove(&key.replace("~1", "/").replace("~0", "~"));
+    }
+}
+
 /// Leaves out the parts that do not decode: sections, streams and lookups, and keys of a stream.
 fn salvage(value: &Value) -> Option<Pipeline> {
     let mut kept = serde_json::Map::new();
@@ -122,7 +133,9 @@ fn salvage(value: &Value) -> Option<Pipeline> {
             }
         } else if decodes(content) {
             kept.insert(section.clone(), content.clone());
-        } else if let (true, Some(members)) = (["streams", "lookups"].contains(&section.as_str()), content.as_object()) {
+        } else if let (true, Some(members)) =
+            (["streams", "lookups"].contains(&section.as_str()), content.as_object())
+        {
             let mut good = serde_json::Map::new();
             for (name, member) in members {
                 let whole = |member: &Value| decodes(&serde_json::json!({name.as_str(): member}));
@@ -142,7 +155,7 @@ fn salvage_member(member: &Value, decodes: impl Fn(&Value) -> bool) -> Option<Va
     }
     let mut member = member.clone();
     let keys: Vec<String> = member.as_object()?.keys().cloned().collect();
-    // Take keys out one at a time: each that repairs nothing is put back.
+    // A key is kept if it decodes beside the ones that must be there.
     let required = ["schema", "file", "key"];
     let mut probe: serde_json::Map<String, Value> = serde_json::Map::new();
     for key in required {

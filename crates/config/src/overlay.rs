@@ -8,7 +8,14 @@ use crate::yaml::{Entry, Kind, Node};
 /// sources and steps can be changed, but neither added nor removed.
 pub(crate) fn apply(base: &mut Node, over: Node, file: &str, faults: &mut Faults) {
     merge(base, over, "", &mut |mark: (usize, usize), pointer, message, hint| {
-        faults.push(Fault { file: file.into(), line: mark.0, column: mark.1, path: key_path(pointer), message, hint });
+        faults.push(Fault {
+            file: file.into(),
+            line: mark.0,
+            column: mark.1,
+            path: key_path(pointer),
+            message,
+            hint,
+        });
     });
 }
 

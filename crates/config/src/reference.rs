@@ -53,7 +53,9 @@ impl<'a> Writer<'a> {
     fn section(&mut self, path: &str, node: &'a Value, level: usize) {
         let title = if path.is_empty() { "The file".to_string() } else { format!("`{path}`") };
         let _ = write!(self.out, "\n{} {title}\n\n", "#".repeat(level.min(5)));
-        if !path.is_empty() && let Some(text) = node.get("description").and_then(Value::as_str) {
+        if !path.is_empty()
+            && let Some(text) = node.get("description").and_then(Value::as_str)
+        {
             let _ = write!(self.out, "{}\n\n", one_line(text));
         }
         let Some(properties) = node.get("properties").and_then(Value::as_object) else {
@@ -83,7 +85,9 @@ impl<'a> Writer<'a> {
             self.nested(&format!("{path}[]"), items, level);
         } else if let Some(variants) = node.get("oneOf").and_then(Value::as_array) {
             for variant in variants {
-                for (key, property) in variant.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                for (key, property) in
+                    variant.get("properties").and_then(Value::as_object).into_iter().flatten()
+                {
                     let target = self.target(property);
                     self.section(&format!("{path}.{key}"), target, level);
                 }
@@ -98,7 +102,8 @@ impl<'a> Writer<'a> {
             return found.unwrap_or(node);
         }
         let choices = node.get("anyOf").and_then(Value::as_array);
-        match choices.map(|all| all.iter().filter(|one| one["type"] != "null").collect::<Vec<_>>()).as_deref() {
+        match choices.map(|all| all.iter().filter(|one| one["type"] != "null").collect::<Vec<_>>()).as_deref()
+        {
             Some([only]) => self.target(only),
             _ => node,
         }
@@ -122,7 +127,8 @@ impl<'a> Writer<'a> {
             return choices.iter().map(|choice| self.kind(choice)).collect::<Vec<_>>().join(" or ");
         }
         if let Some(variants) = node.get("oneOf").and_then(Value::as_array) {
-            let keys = variants.iter().filter_map(|variant| variant.get("properties")?.as_object()?.keys().next());
+            let keys =
+                variants.iter().filter_map(|variant| variant.get("properties")?.as_object()?.keys().next());
             return keys.map(|key| format!("`{key}: …`")).collect::<Vec<_>>().join(" or ");
         }
         let kinds: Vec<&str> = match node.get("type") {

@@ -14,14 +14,17 @@ pub fn json_schema() -> Value {
     settings.into_generator().into_root_schema_for::<Pipeline>().to_value()
 }
 
+/// The same, made once.
+pub(crate) fn shared() -> &'static Value {
+    static SCHEMA: OnceLock<Value> = OnceLock::new();
+    SCHEMA.get_or_init(json_schema)
+}
+
 /// The compiled schema, or why it does not compile (which a test excludes).
 pub(crate) fn validator() -> Result<&'static Validator, &'static str> {
     static VALIDATOR: OnceLock<Result<Validator, String>> = OnceLock::new();
     let built = VALIDATOR.get_or_init(|| {
-        jsonschema::options()
-            .with_keyword(UNIT, unit)
-            .build(&json_schema())
-            .map_err(|error| error.to_string())
+        jsonschema::options().with_keyword(UNIT, unit).build(shared()).map_err(|error| error.to_string())
     });
     built.as_ref().map_err(String::as_str)
 }

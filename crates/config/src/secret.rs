@@ -11,6 +11,11 @@ pub(crate) fn resolve(value: &mut Value, dir: &Path, places: &mut Places, faults
 
 fn resolve_at(value: &mut Value, pointer: &str, dir: &Path, places: &mut Places, faults: &mut Faults) {
     match value {
+        // Each is looked for in each fault's text, so that none is shown: there must not be many.
+        Value::String(text) if text.contains("${") && count(places) >= MAX_REFERENCES => {
+            let message = format!("more than {MAX_REFERENCES} references");
+            faults.push(places.fault_at(pointer, message, None));
+        }
         Value::String(text) if text.contains("${") => match expand(text, dir) {
             Ok((resolved, parts)) => {
                 let written = std::mem::replace(text, resolved.clone());
@@ -35,6 +40,13 @@ fn resolve_at(value: &mut Value, pointer: &str, dir: &Path, places: &mut Places,
     }
 }
 
+/// Most references in a definition, and in one value of it.
+const MAX_REFERENCES: usize = 256;
+
+fn count(places: &Places) -> usize {
+    places.references.values().map(|parts| parts.len() - 1).sum()
+}
+
 type Refusal = (String, Option<String>);
 
 /// The text with its references replaced; what they are replaced by is not looked into again.
@@ -45,6 +57,9 @@ fn expand(text: &str, dir: &Path) -> Result<(String, Vec<(String, String)>), Ref
     let mut rest = text;
     while let Some(start) = rest.find("${") {
         out.push_str(&rest[..start]);
+        if parts.len() == MAX_REFERENCES {
+            return Err((format!("more than {MAX_REFERENCES} references"), None));
+        }
         let behind = &rest[start + 2..];
         let end = behind.find('}').ok_or_else(|| {
             ("a reference has no end: `}` is missing".to_string(), Some("write `${env:NAME}`".to_string()))

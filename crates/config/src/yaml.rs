@@ -15,7 +15,7 @@ pub(crate) const MAX_BYTES: usize = 1 << 20;
 /// Deepest nesting of mappings and lists. A definition needs about 8.
 pub(crate) const MAX_DEPTH: usize = 64;
 /// Most values in a definition.
-pub(crate) const MAX_NODES: usize = 100_000;
+pub(crate) const MAX_NODES: usize = 20_000;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
@@ -82,6 +82,8 @@ struct Open {
     node: Node,
     anchor: usize,
     key: Option<(String, Mark)>,
+    /// The keys it has, and where.
+    keys: HashMap<String, Mark>,
     /// How many nodes were counted when it was opened.
     size_before: usize,
 }
@@ -143,7 +145,7 @@ impl Builder<'_> {
             return false;
         }
         let node = self.node(at, kind);
-        self.open.push(Open { node, anchor, key: None, size_before: self.nodes });
+        self.open.push(Open { node, anchor, key: None, keys: HashMap::new(), size_before: self.nodes });
         true
     }
 
@@ -154,7 +156,11 @@ impl Builder<'_> {
             return false;
         };
         if self.nodes + size > MAX_NODES || self.open.len() + depth > MAX_DEPTH {
-            self.fault(at, format!("aliases make more than {MAX_NODES} values, or nest more than {MAX_DEPTH} deep"), None);
+            self.fault(
+                at,
+                format!("aliases make more than {MAX_NODES} values, or nest more than {MAX_DEPTH} deep"),
+                None,
+            );
             return false;
         }
         match self.anchors.get(&anchor).map(|(node, _)| node.clone()) {
@@ -182,7 +188,8 @@ impl Builder<'_> {
                 items.push(node);
                 None
             }
-            Some(Open { node: Node { kind: Kind::Mapping(entries), .. }, key, .. }) => match key.take() {
+            Some(Open { node: Node { kind: Kind::Mapping(entries), .. }, key, keys, .. }) => match key.take()
+            {
                 None => match key_of(&node) {
                     Some(name) => {
                         *key = Some((name, node.mark));
@@ -193,9 +200,10 @@ impl Builder<'_> {
                         return false;
                     }
                 },
-                Some((name, mark)) => match entries.iter().find(|entry| entry.key == name) {
-                    Some(first) => Some((name, mark, first.mark)),
+                Some((name, mark)) => match keys.get(&name) {
+                    Some(first) => Some((name, mark, *first)),
                     None => {
+                        keys.insert(name.clone(), mark);
                         entries.push(Entry { key: name, mark, value: node });
                         None
                     }

@@ -64,7 +64,7 @@ async fn receive(mut body: Body, limits: &BodyLimits, held: &mut Held) -> Result
             return Err(over_wire(limits));
         }
         if !held.grow(data.len()) {
-            return Err(busy());
+            return Err(no_room(held, data.len()));
         }
         if first.is_empty() && all.is_empty() {
             if body.is_end_stream() {
@@ -102,7 +102,7 @@ async fn unpack(
             return Err(over_inflated(limits));
         }
         if !held.grow(grown) {
-            return Err(busy());
+            return Err(no_room(held, grown));
         }
         if grown < TURN_BYTES {
             return Ok(inflated.into());
@@ -119,6 +119,10 @@ fn over_inflated(limits: &BodyLimits) -> Problem {
     Problem::too_large(format!("the body is larger than {} bytes when inflated", limits.max_inflated))
 }
 
-fn busy() -> Problem {
+/// A body that would not fit even alone must not be told to come again.
+fn no_room(held: &Held, bytes: usize) -> Problem {
+    if !held.fits_alone(bytes) {
+        return Problem::too_large("the body takes more memory than all bodies in flight may together");
+    }
     Problem::busy("the bodies in flight use all the memory they may", Duration::from_secs(1))
 }

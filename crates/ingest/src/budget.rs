@@ -34,6 +34,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// Would this share fit if there were no others?
+    pub fn fits_alone(&self, bytes: usize) -> bool {
+        self.bytes.saturating_add(bytes) <= self.budget.max
+    }
+
     /// Takes more; `false`, and nothing is taken, if there is not enough.
     pub fn grow(&mut self, bytes: usize) -> bool {
         let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);

@@ -205,6 +205,12 @@ impl StreamLog {
         self.shared.state.lock().book.producers.remove(id);
     }
 
+    /// Why the log takes nothing at present: the last write failed, and none succeeded since.
+    /// [`StreamLog::maintain`] finds out whether it would.
+    pub fn failing(&self) -> Option<String> {
+        self.shared.failing.lock().clone()
+    }
+
     pub fn stats(&self) -> LogStats {
         let state = self.shared.state.lock();
         let segments: Vec<SegmentInfo> = state.segments.iter().map(SegmentInfo::of).collect();
@@ -240,6 +246,9 @@ impl Drop for StreamLog {
 #[async_trait]
 impl Log for StreamLog {
     async fn append(&self, draft: Draft, ack: Ack) -> Result<Receipt, AppendError> {
+        if self.shared.crowded.load(Ordering::Relaxed) {
+            self.shared.pace().await;
+        }
         let (reply, answer) = oneshot::channel();
         if let Some(receipt) = self.enqueue(draft, ack, Reply::Task(reply))? {
             return Ok(receipt);

@@ -8,9 +8,13 @@ use crate::segments::Segment;
 use bourn_event::{Ack, AppendError, Delivery, Offset, Receipt};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use tokio::sync::{oneshot, watch};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot, watch};
+
+/// Longest that an append waits for readers that are behind.
+const PACE_MAX: Duration = Duration::from_millis(100);
 
 /// One closed list of what the writer thread can be asked for.
 pub(crate) enum Work {
@@ -58,10 +62,11 @@ impl Ring {
     pub fn push(&mut self, frame: Delivery, budget: usize) {
         let columns = frame.columns.as_ref().map_or(0, |columns| columns.get_array_memory_size());
         let weight = columns + frame.payload.as_ref().map_or(0, |payload| payload.len());
-        self.bytes += weight;
-        self.frames.push_back((frame, weight));
-        while self.bytes > budget {
-            self.pop();
+        // The oldest are read next: a reader that is far behind catches up through them, and finds
+        // what came meanwhile on disk.
+        if self.bytes + weight <= budget {
+            self.bytes += weight;
+            self.frames.push_back((frame, weight));
         }
     }
 
@@ -140,6 +145,12 @@ pub(crate) struct Shared {
     /// Bytes the slowest consumer is behind, and compressed bytes waiting to be written.
     pub behind_bytes: AtomicU64,
     pub queued_bytes: AtomicU64,
+    /// Why the last write failed, until one succeeds.
+    pub failing: Mutex<Option<String>>,
+    /// Is the ring nearly full?
+    pub crowded: AtomicBool,
+    /// Signals appends that wait for the ring.
+    pub room: Notify,
 }
 
 impl Shared {
@@ -162,6 +173,32 @@ impl Shared {
             end,
             behind_bytes: AtomicU64::new(0),
             queued_bytes: AtomicU64::new(0),
+            failing: Mutex::default(),
+            crowded: AtomicBool::new(false),
+            room: Notify::new(),
+        }
+    }
+
+    /// Takes stock of the ring after it changed.
+    pub fn weigh_ring(&self, state: &State) {
+        let is_crowded = state.ring.bytes > self.options.tail_memory_bytes / 4 * 3;
+        if self.crowded.swap(is_crowded, Ordering::Relaxed) && !is_crowded {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Waits a moment while readers are behind by nearly all the memory they may be: a frame that is
+    /// read back from disk costs several times one that is still in memory. Readers that do not move
+    /// cost an append this moment and no more.
+    pub async fn pace(&self) {
+        let until = tokio::time::Instant::now() + PACE_MAX;
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            if !self.crowded.load(Ordering::Relaxed) || tokio::time::timeout_at(until, room).await.is_err() {
+                return;
+            }
         }
     }
 

@@ -114,6 +114,7 @@ impl Tail {
         let mut state = self.shared.state.lock();
         state.tails.insert(self.id, self.position);
         state.release_ring();
+        self.shared.weigh_ring(&state);
         Ok(Some(item))
     }
 

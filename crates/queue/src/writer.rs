@@ -394,6 +394,7 @@ impl Writer {
             tracing::error!(log, events = dropped, "events acknowledged from memory are lost");
         }
         tracing::error!(log, %error, drafts = group.waiting.len(), "the log cannot write");
+        *self.shared.failing.lock() = Some(error.to_string());
         let mut group = group;
         group.answer(Ack::Visible, &Err(AppendError::Unavailable(error.to_string())));
     }
@@ -414,6 +415,7 @@ impl Writer {
                 state.ring.push(frame.delivery, budget);
             }
         }
+        self.shared.weigh_ring(&state);
         if let (Some(segment), Some(active)) = (state.segments.last_mut(), &self.active) {
             segment.end = state.book.end;
             segment.bytes = active.bytes;
@@ -422,6 +424,7 @@ impl Writer {
         self.shared.weigh(state);
         let end = state.book.end;
         drop(guard);
+        self.writes_again();
         self.figures.frames.increment(count);
         self.figures.events.increment(events);
         self.shared.announce(end);
@@ -460,8 +463,33 @@ impl Writer {
         Ok(())
     }
 
+    /// After a failed write: is there room again? Nobody may send while the log is known to fail,
+    /// so that waiting for a write to succeed could be waiting for ever.
+    fn probe(&mut self) {
+        if self.shared.failing.lock().is_none() {
+            return;
+        }
+        let path = self.shared.options.dir.join(PROBE);
+        let files = &*self.shared.options.files;
+        let outcome = files.create(&path).and_then(|file| {
+            write_all_at(&*file, &mut [IoSlice::new(&[0; PROBE_BYTES])], 0)?;
+            file.sync()
+        });
+        let removed = files.remove(&path);
+        if outcome.and(removed).is_ok() {
+            self.writes_again();
+        }
+    }
+
+    fn writes_again(&self) {
+        if self.shared.failing.lock().take().is_some() {
+            tracing::warn!(log = self.shared.options.name, "the log can write again");
+        }
+    }
+
     fn maintain(&mut self) -> Result<(), LogError> {
         let result = if self.is_due() { self.seal() } else { Ok(()) };
+        self.probe();
         self.move_finished();
         self.retain();
         result

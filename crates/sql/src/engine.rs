@@ -142,6 +142,7 @@ impl Engine {
         let schema = batches.schema();
         let run = Run { batches: Some(batches), limits, catalog: self.catalog.clone() };
         let batches = stream::unfold(run, |mut run| async move { run.next().await.map(|item| (item, run)) });
+        let batches = batches.fuse();
         Ok(Rows { schema, batches: batches.boxed() })
     }
 

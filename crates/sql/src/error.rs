@@ -37,8 +37,17 @@ pub fn explain(error: DataFusionError, catalog: &Catalog) -> QueryError {
             QueryError::Invalid(root.strip_backtrace())
         }
         DataFusionError::Execution(text) => QueryError::Failed(text.clone()),
-        root => QueryError::Failed(root.strip_backtrace()),
+        root => QueryError::Failed(with_way_out(root.strip_backtrace())),
     }
+}
+
+/// A file that a table names and the store does not have: nothing here deletes one, so say what helps.
+fn with_way_out(text: String) -> String {
+    let text = text.trim_end().to_string();
+    if !(text.contains("Object at location") && text.contains("not found")) {
+        return text;
+    }
+    format!("{text}. A file of the lake is missing: restore it, or rebuild the table with `bourn replay`")
 }
 
 fn own_error(error: &DataFusionError) -> Option<QueryError> {

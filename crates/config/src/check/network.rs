@@ -32,7 +32,11 @@ fn storage(context: &mut Context<'_>) {
     if let Some((scheme, rest)) = storage.lake.split_once("://") {
         if scheme != "file" && !LAKES.contains(&scheme) {
             let hint = suggest::hint(scheme, LAKES);
-            context.fault("/storage/lake", format!("`{}` is not in a store that Bourn knows", storage.lake), hint);
+            context.fault(
+                "/storage/lake",
+                format!("`{}` is not in a store that Bourn knows", storage.lake),
+                hint,
+            );
         } else if rest.trim_start_matches('/').is_empty() {
             let message = format!("`{}` names no bucket", storage.lake);
             context.fault("/storage/lake", message, Some(format!("write `{scheme}://bucket/prefix`")));
@@ -47,7 +51,8 @@ fn server(context: &mut Context<'_>) {
         && !address.is_loopback()
         && open
     {
-        let message = format!("`{}` can be reached from other machines, and there are no API keys", server.listen);
+        let message =
+            format!("`{}` can be reached from other machines, and there are no API keys", server.listen);
         let hint = "add `server.keys`, listen on 127.0.0.1, or set `server.allow_unauthenticated: true`";
         context.fault("/server/listen", message, Some(hint.into()));
     }
@@ -60,7 +65,8 @@ fn server(context: &mut Context<'_>) {
     context.at_least("/server/max_inflated", server.max_inflated, least);
     context.at_least("/server/max_in_flight", server.max_in_flight, least);
     if server.max_in_flight < server.max_body {
-        let message = format!("{} is less than one body of `max_body` ({})", server.max_in_flight, server.max_body);
+        let message =
+            format!("{} is less than one body of `max_body` ({})", server.max_in_flight, server.max_body);
         context.fault("/server/max_in_flight", message, None);
     }
     context.longer_than_nothing("/server/request_timeout", server.request_timeout);
@@ -84,12 +90,20 @@ fn keys(context: &mut Context<'_>) {
             context.fault(&format!("{at}/hash"), message, Some(hint.into()));
         }
         if let Some(first) = seen.insert(&key.name, index) {
-            context.fault(&format!("{at}/name"), format!("`{}` is the name of key {first} too", key.name), None);
+            context.fault(
+                &format!("{at}/name"),
+                format!("`{}` is the name of key {first} too", key.name),
+                None,
+            );
         }
         for (position, stream) in key.streams.iter().enumerate() {
             if !context.pipeline.streams.contains_key(stream) {
                 let hint = suggest::hint(stream, context.pipeline.streams.keys().map(String::as_str));
-                context.fault(&format!("{at}/streams/{position}"), format!("there is no stream `{stream}`"), hint);
+                context.fault(
+                    &format!("{at}/streams/{position}"),
+                    format!("there is no stream `{stream}`"),
+                    hint,
+                );
             }
         }
     }
@@ -105,7 +119,8 @@ fn postgres(context: &mut Context<'_>) {
         && !address.is_loopback()
         && postgres.password.is_none()
     {
-        let message = format!("`{}` can be reached from other machines, and there is no password", postgres.listen);
+        let message =
+            format!("`{}` can be reached from other machines, and there is no password", postgres.listen);
         let hint = "set `postgres.password: ${env:…}`, or listen on 127.0.0.1";
         context.fault("/postgres/listen", message, Some(hint.into()));
     }
@@ -114,7 +129,11 @@ fn postgres(context: &mut Context<'_>) {
     }
     if postgres.password.is_some() && !context.places.references.contains_key("/postgres/password") {
         let message = "a password stands in the file in plain text";
-        context.fault("/postgres/password", message, Some("refer to it: `${env:NAME}` or `${file:path}`".into()));
+        context.fault(
+            "/postgres/password",
+            message,
+            Some("refer to it: `${env:NAME}` or `${file:path}`".into()),
+        );
     }
     if postgres.user.trim().is_empty() {
         context.fault("/postgres/user", "expected a name, found nothing", None);

@@ -50,7 +50,11 @@ fn sources<'a>(
                 let here = format!("source {index} of the stream `{name}`");
                 if let Some(other) = watched.insert(path, here) {
                     let message = format!("`{}` is watched by {other} too", files.path);
-                    context.fault(&format!("{at}/path"), message, Some("an event would be taken twice".into()));
+                    context.fault(
+                        &format!("{at}/path"),
+                        message,
+                        Some("an event would be taken twice".into()),
+                    );
                 }
             }
         }
@@ -61,7 +65,8 @@ fn file_source(context: &mut Context<'_>, at: &str, files: &FileSource) {
     if files.path.trim().is_empty() {
         context.fault(&format!("{at}/path"), "expected a glob, found nothing", None);
     } else if let Err(error) = glob::Pattern::new(&files.path) {
-        let message = format!("`{}` is not a glob: {} (at character {})", files.path, error.msg, error.pos + 1);
+        let message =
+            format!("`{}` is not a glob: {} (at character {})", files.path, error.msg, error.pos + 1);
         context.fault(&format!("{at}/path"), message, None);
     }
     if files.watch {
@@ -115,7 +120,11 @@ fn lookup_step(context: &mut Context<'_>, at: &str, step: &LookupStep) {
         Some(lookup) if lookup.key.names().len() != step.on.names().len() => {
             let (key, on) = (lookup.key.names(), step.on.names().len());
             let message = format!("{on} field(s) for a key of {}: {}", key.len(), key.join(", "));
-            context.fault(&format!("{at}/on"), message, Some("name a field for each column of the lookup's `key`".into()));
+            context.fault(
+                &format!("{at}/on"),
+                message,
+                Some("name a field for each column of the lookup's `key`".into()),
+            );
         }
         Some(_) => {}
     }

@@ -39,7 +39,7 @@ pub struct Commit {
 
 impl Default for Commit {
     fn default() -> Self {
-        Self { every: Span::from_secs(5), bytes: ByteSize::mib(64) }
+        Self { every: Span::from_secs(5), bytes: ByteSize::mib(32) }
     }
 }
 

@@ -42,7 +42,9 @@ fn in_stream(body: &str, expected: Expected) {
     for line in body.lines() {
         text.push_str(&format!("    {line}\n"));
     }
-    text.push_str("    schema: schemas/order.json\nlookups:\n  products: {file: lookups/products.csv, key: sku}\n");
+    text.push_str(
+        "    schema: schemas/order.json\nlookups:\n  products: {file: lookups/products.csv, key: sku}\n",
+    );
     check(&text, &[expected]);
 }
 
@@ -69,14 +71,23 @@ fn wrong_keys_and_values() {
     check("name: t\nstreams:\n  orders: {}\n", &[(3, 3, "streams.orders.schema", "`schema` is missing", "")]);
     check("name: t\nserver: {max_connections: -1}\n", &[(2, 27, "server.max_connections", "too small", "")]);
     in_stream("dedup: {key: a}", (4, 5, "streams.orders.dedup", "unknown key", "did you mean `dedupe`?"));
-    in_stream("dedupe: {key: a, windw: 1h}", (4, 22, "streams.orders.dedupe.windw", "unknown key", "`window`"));
+    in_stream(
+        "dedupe: {key: a, windw: 1h}",
+        (4, 22, "streams.orders.dedupe.windw", "unknown key", "`window`"),
+    );
     in_stream("dedupe: {window: 1h}", (4, 5, "streams.orders.dedupe.key", "`key` is missing", ""));
     in_stream("dedupe: {key: 7}", (4, 19, "streams.orders.dedupe.key", "expected a list or text", "\"7\""));
     in_stream("dedupe: {key: [a, 7]}", (4, 23, "streams.orders.dedupe.key[1]", "expected text", ""));
     in_stream("dedupe: {key: []}", (4, 19, "streams.orders.dedupe.key", "found nothing", ""));
     in_stream("dedupe: 5", (4, 13, "streams.orders.dedupe", "expected a mapping, found the number 5", ""));
-    in_stream("policy: {late: corect}", (4, 20, "streams.orders.policy.late", "`corect` is not one of", "`correct`"));
-    in_stream("policy: {schema: 3}", (4, 22, "streams.orders.policy.schema", "the number 3 is not one of", ""));
+    in_stream(
+        "policy: {late: corect}",
+        (4, 20, "streams.orders.policy.late", "`corect` is not one of", "`correct`"),
+    );
+    in_stream(
+        "policy: {schema: 3}",
+        (4, 22, "streams.orders.policy.schema", "the number 3 is not one of", ""),
+    );
     in_stream("draft: 7", (4, 12, "streams.orders.draft", "the number 7 is not one of", "\"7\""));
     in_stream("format: asert", (4, 13, "streams.orders.format", "`asert` is not one of", "`assert`"));
     in_stream("bronze_table: maybe", (4, 19, "streams.orders.bronze_table", "expected true or false", ""));
@@ -98,11 +109,20 @@ fn units_say_what_was_expected() {
 
 #[test]
 fn choices_give_one_readable_fault() {
-    in_stream("sources: [htp: {}]", (4, 15, "streams.orders.sources[0].htp", "expected `http`, `files`", "`http`"));
+    in_stream(
+        "sources: [htp: {}]",
+        (4, 15, "streams.orders.sources[0].htp", "expected `http`, `files`", "`http`"),
+    );
     in_stream("sources: [http]", (4, 15, "streams.orders.sources[0]", "expected a mapping", ""));
     in_stream("sources: [{}]", (4, 15, "streams.orders.sources[0]", "expected one of `http`, `files`", ""));
-    in_stream("sources: [http: {port: 1}]", (4, 22, "streams.orders.sources[0].http.port", "unknown key", ""));
-    in_stream("sources: [files: {}]", (4, 15, "streams.orders.sources[0].files.path", "`path` is missing", ""));
+    in_stream(
+        "sources: [http: {port: 1}]",
+        (4, 22, "streams.orders.sources[0].http.port", "unknown key", ""),
+    );
+    in_stream(
+        "sources: [files: {}]",
+        (4, 15, "streams.orders.sources[0].files.path", "`path` is missing", ""),
+    );
     in_stream(
         "sources: [files: {path: a, format: cvs}]",
         (4, 40, "streams.orders.sources[0].files.format", "`cvs` is not one of", "`csv`"),
@@ -130,10 +150,22 @@ fn what_does_not_fit_together() {
     in_stream("sources: [http: {}, http: {}]", (4, 25, "streams.orders.sources[1]", "one http source", ""));
     in_stream(
         "sources: [files: {path: a}, files: {path: ./a}]",
-        (4, 47, "streams.orders.sources[1].files.path", "watched by source 0 of the stream `orders`", "twice"),
+        (
+            4,
+            47,
+            "streams.orders.sources[1].files.path",
+            "watched by source 0 of the stream `orders`",
+            "twice",
+        ),
     );
-    in_stream("sources: [files: {path: \"a[\"}]", (4, 29, "streams.orders.sources[0].files.path", "not a glob", ""));
-    in_stream("transform: transforms/order.sql", (4, 16, "streams.orders.transform", "no file", "transforms/orders.sql"));
+    in_stream(
+        "sources: [files: {path: \"a[\"}]",
+        (4, 29, "streams.orders.sources[0].files.path", "not a glob", ""),
+    );
+    in_stream(
+        "transform: transforms/order.sql",
+        (4, 16, "streams.orders.transform", "no file", "transforms/orders.sql"),
+    );
     in_stream("transform: transforms", (4, 16, "streams.orders.transform", "not a file", ""));
     check(
         "name: t\nstreams:\n  My-Orders: {schema: schemas/order.json}\n",
@@ -147,7 +179,10 @@ fn what_does_not_fit_together() {
 
 #[test]
 fn networks_are_closed_unless_told_otherwise() {
-    check("name: t\nserver: {listen: nowhere}\n", &[(2, 18, "server.listen", "not an address", "127.0.0.1:8686")]);
+    check(
+        "name: t\nserver: {listen: nowhere}\n",
+        &[(2, 18, "server.listen", "not an address", "127.0.0.1:8686")],
+    );
     check("name: t\nserver: {listen: 8080}\n", &[(2, 18, "server.listen", "expected text", "\"8080\"")]);
     check(
         "name: t\nserver: {listen: 0.0.0.0:1}\n",
@@ -157,12 +192,13 @@ fn networks_are_closed_unless_told_otherwise() {
         "name: t\npostgres: {listen: \"[::]:1\"}\n",
         &[(2, 20, "postgres.listen", "no password", "${env:…}")],
     );
-    check("name: t\npostgres: {password: abc}\n", &[(2, 22, "postgres.password", "plain text", "${env:NAME}")]);
+    check(
+        "name: t\npostgres: {password: abc}\n",
+        &[(2, 22, "postgres.password", "plain text", "${env:NAME}")],
+    );
     check(
         "name: t\nserver: {keys: [{name: a, hash: abc, streams: [x], verbs: [ingst]}]}\n",
-        &[
-            (2, 60, "server.keys[0].verbs[0]", "`ingst` is not one of", "`ingest`"),
-        ],
+        &[(2, 60, "server.keys[0].verbs[0]", "`ingst` is not one of", "`ingest`")],
     );
     check(
         "name: t\nserver: {keys: [{name: a, hash: abc, streams: [x]}]}\n",
@@ -207,8 +243,9 @@ server:
             (4, 13, "streams.orders.schema", "no file", "schemas/order.json"),
             (5, 31, "streams.orders.dedupe.window", "not a duration", ""),
             (6, 20, "streams.orders.policy.late", "not one of", ""),
-            (8, 24, "streams.orders.enrich[0].lookup.table", "no lookup", "lookups"),
+            (8, 25, "streams.orders.enrich[0].lookup.table", "no lookup", "lookups"),
             (9, 3, "streams.Bad", "SQL identifier", "`bad`"),
+            (11, 11, "server.listen", "no API keys", "127.0.0.1"),
             (12, 3, "server.lisen", "unknown key", "`listen`"),
         ],
     );

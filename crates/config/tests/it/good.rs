@@ -40,7 +40,8 @@ fn the_templates_satisfy_the_generated_schema_as_an_editor_reads_it() {
     assert!(schema.get("$id").is_none());
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     let plain = jsonschema::validator_for(&schema).expect("the schema compiles");
-    let value = serde_json::json!({"name": "x", "streams": {"s": {"schema": "a", "commit": {"every": "10m"}}}});
+    let value =
+        serde_json::json!({"name": "x", "streams": {"s": {"schema": "a", "commit": {"every": "10m"}}}});
     assert!(plain.is_valid(&value));
     assert!(!plain.is_valid(&serde_json::json!({"name": "x", "stream": {}})));
 }
@@ -67,7 +68,8 @@ fn the_schema_and_the_reference_are_the_same_every_time() {
 #[test]
 fn defaults_are_the_documented_ones() {
     let dir = folder(&[]);
-    let loaded = load_text("name: t\nstreams: {o: {schema: schemas/order.json}}", "f", dir.path()).expect("loads");
+    let loaded =
+        load_text("name: t\nstreams: {o: {schema: schemas/order.json}}", "f", dir.path()).expect("loads");
     let stream = &loaded.pipeline.streams["o"];
     assert_eq!(stream.commit.every, Span::from_secs(5));
     assert_eq!(stream.max_event, ByteSize::mib(1));
@@ -77,7 +79,8 @@ fn defaults_are_the_documented_ones() {
 #[test]
 fn environments_change_values() {
     let over = "streams:\n  orders:\n    commit: {every: 1s}\n    sources:\n      - http: {}\n      - files: {path: \"drop/*.jsonl\"}\n";
-    let dir = folder(&[("bourn.yaml", BASE), ("environments/prod.yaml", over), ("environments/none.yaml", "")]);
+    let dir =
+        folder(&[("bourn.yaml", BASE), ("environments/prod.yaml", over), ("environments/none.yaml", "")]);
     let every = |environment| {
         let loaded = load_with(dir.path(), environment).unwrap_or_else(|faults| panic!("{faults}"));
         loaded.pipeline.streams["orders"].commit.every
@@ -90,11 +93,25 @@ fn environments_change_values() {
 #[test]
 fn environments_change_no_topology_and_their_faults_name_their_file() {
     let cases = [
-        ("streams:\n  orderz: {schema: x}\n", 2, 3, "streams.orderz", "cannot add or remove", Some("`orders`")),
+        (
+            "streams:\n  orderz: {schema: x}\n",
+            2,
+            3,
+            "streams.orderz",
+            "cannot add or remove",
+            Some("`orders`"),
+        ),
         ("streams:\n  orders:\n    sources: []\n", 3, 14, "streams.orders.sources", "there are 2", None),
         ("streams: {}\nlookups: {a: {file: f, key: k}}\n", 2, 1, "lookups", "cannot add or remove", None),
         ("streams: null\n", 1, 10, "streams", "cannot add or remove", None),
-        ("streams:\n  orders: {commit: {every: 5}}\n", 2, 28, "streams.orders.commit.every", "not a duration", None),
+        (
+            "streams:\n  orders: {commit: {every: 5}}\n",
+            2,
+            28,
+            "streams.orders.commit.every",
+            "not a duration",
+            None,
+        ),
         ("server: {lisen: x}\n", 1, 10, "server.lisen", "unknown key", Some("`listen`")),
     ];
     for (over, line, column, path, message, hint) in cases {
@@ -104,7 +121,10 @@ fn environments_change_no_topology_and_their_faults_name_their_file() {
         assert_eq!(fault.file, "environments/prod.yaml", "{over}\n{faults}");
         assert_eq!((fault.line, fault.column, fault.path.as_str()), (line, column, path), "{over}\n{faults}");
         assert!(fault.message.contains(message), "{over}\n{faults}");
-        assert!(hint.is_none_or(|hint| fault.hint.as_deref().unwrap_or("").contains(hint)), "{over}\n{faults}");
+        assert!(
+            hint.is_none_or(|hint| fault.hint.as_deref().unwrap_or("").contains(hint)),
+            "{over}\n{faults}"
+        );
     }
     let dir = folder(&[("bourn.yaml", BASE), ("environments/prod.yaml", "")]);
     let missing = load_with(dir.path(), Some("prodd")).expect_err("no such environment");
@@ -158,13 +178,22 @@ fn later_steps_report_with_places() {
 
 #[test]
 fn units_read_as_people_write_them() {
-    for (text, micros) in [("500ms", 500_000), ("1.5s", 1_500_000), ("10m", 600_000_000), ("24h", 86_400_000_000i64), ("7 d", 604_800_000_000), ("3us", 3)] {
+    for (text, micros) in [
+        ("500ms", 500_000),
+        ("1.5s", 1_500_000),
+        ("10m", 600_000_000),
+        ("24h", 86_400_000_000i64),
+        ("7 d", 604_800_000_000),
+        ("3us", 3),
+    ] {
         assert_eq!(Span::parse(text).map(Span::micros), Ok(micros), "{text}");
     }
     for text in ["", "10", "m", "-1s", "1x", "1e3s", "999999999999999w", "1..2s"] {
         assert!(Span::parse(text).is_err(), "{text}");
     }
-    for (text, bytes) in [("64MB", 64_000_000), ("64MiB", 64 << 20), ("17", 17), ("1.5k", 1_500), ("2 GiB", 2 << 30)] {
+    for (text, bytes) in
+        [("64MB", 64_000_000), ("64MiB", 64 << 20), ("17", 17), ("1.5k", 1_500), ("2 GiB", 2 << 30)]
+    {
         assert_eq!(ByteSize::parse(text), Ok(ByteSize(bytes)), "{text}");
     }
     for text in ["", "MB", "1XB", "-1", "1 2"] {

@@ -35,7 +35,11 @@ fn bombs_are_refused() {
     }
     let mut aliases = "a: &a {b: c}\nl:\n".to_string();
     aliases.push_str(&"  - *a\n".repeat(80_000));
+    let many: String =
+        (0..9_000).map(|key| format!("k{key}: \"${{env:BOURN_TEST_X:-value{key}}}\"\n")).collect();
     let cases = [
+        many,
+        format!("name: \"{}\"", "${env:BOURN_TEST_X:-abcd}".repeat(20_000)),
         laughs,
         aliases,
         "[".repeat(100_000),

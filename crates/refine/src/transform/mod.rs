@@ -1,5 +1,6 @@
 //! The transform: one SELECT of projections and filters, planned once, evaluated on each batch.
 
+mod bounded;
 mod eval;
 mod sql;
 

@@ -53,6 +53,9 @@ fn session(input: SchemaRef) -> DataFusionResult<SessionState> {
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;
     let mut context = SessionContext::new_with_config(config);
     datafusion_functions_json::register_all(&mut context)?;
+    for function in super::bounded::functions() {
+        context.register_udf(function);
+    }
     context.register_table("events", Arc::new(EmptyTable::new(input)))?;
     Ok(context.state())
 }

@@ -1,38 +1,45 @@
-"""The Postgres wire as real clients see it: psql, psycopg 3, asyncpg, SQLAlchemy, pandas.
-
-Runs against the server at $BOURN_PG (host:port, default 127.0.0.1:5433) that has a table
-silver.flights with at least the columns carrier (text) and dep_delay (a nullable number).
-$BOURN_PG_PASSWORD is used if it is set.
-
-    pip install pytest 'psycopg[binary]' asyncpg sqlalchemy pandas
-    BOURN_PG=127.0.0.1:5433 pytest tests/pg
-"""
+"""The Postgres wire as real clients see it: psql, psycopg 3, asyncpg, SQLAlchemy."""
 
 import asyncio
+import datetime
+import decimal
 import os
-import shutil
 import subprocess
+import threading
 
+import asyncpg
+import psycopg
 import pytest
+import sqlalchemy
 
-HOST, _, PORT = os.environ.get("BOURN_PG", "127.0.0.1:5433").rpartition(":")
-PASSWORD = os.environ.get("BOURN_PG_PASSWORD")
-ACCOUNT = {"host": HOST, "port": int(PORT), "user": "bourn", "password": PASSWORD}
+LONG = "select count(*) from generate_series(1, 1000000000000)"
+PASSWORD = "corréct horse"
 
 
-def psql(*commands):
-    if shutil.which("psql") is None:
-        pytest.skip("psql is not installed")
+@pytest.fixture(scope="module")
+def account(trips):
+    return address(trips.pg)
+
+
+def address(pg, **more):
+    host, _, port = pg.rpartition(":")
+    return {"host": host, "port": int(port), "user": "bourn", **more}
+
+
+def psql(account, *commands, ok=True, password=None):
     arguments = [word for command in commands for word in ("-c", command)]
     done = subprocess.run(
-        ["psql", "-X", "-h", HOST, "-p", PORT, "-U", "bourn", "-d", "bourn", *arguments],
-        env={**os.environ, "PGPASSWORD": PASSWORD or ""},
+        ["psql", "-X", "-w", "-h", account["host"], "-p", str(account["port"]), "-U", "bourn", "-d", "bourn", *arguments],
+        env={**os.environ, "PGPASSWORD": password or ""},
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert done.returncode == 0 and "ERROR" not in done.stderr, done.stderr
-    return done.stdout
+    if ok:
+        assert done.returncode == 0 and "ERROR" not in done.stderr, done.stderr
+        return done.stdout
+    assert done.returncode != 0
+    return done.stderr
 
 
 @pytest.mark.parametrize(
@@ -53,17 +60,27 @@ def psql(*commands):
         ("select carrier, avg(dep_delay) from flights group by 1 order by 1", ["carrier"]),
     ],
 )
-def test_psql(command, expected):
-    answer = psql(command)
+def test_psql_answers(account, command, expected):
+    answer = psql(account, command)
     for part in expected:
         assert part in answer, answer
 
 
+def test_psql_shows_an_error_with_its_place_and_hint(account):
+    said = psql(account, r"\set VERBOSITY verbose", "select carier from silver.flights", ok=False)
+    assert "42703" in said and "carrier" in said, said
+    assert "42601" in psql(account, r"\set VERBOSITY verbose", "selct 1", ok=False)
+
+
+def test_psql_copies_rows_out(account):
+    out = psql(account, r"\copy (select carrier, flight from silver.flights order by _offset limit 2) to stdout csv")
+    assert out.splitlines() == ["UA,1545", "UA,1714"]
+
+
 class TestPsycopg:
     @pytest.fixture
-    def connection(self):
-        psycopg = pytest.importorskip("psycopg")
-        with psycopg.connect(**ACCOUNT, dbname="bourn") as connection:
+    def connection(self, account):
+        with psycopg.connect(**account, dbname="bourn") as connection:
             yield connection
 
     def test_parameters(self, connection):
@@ -93,8 +110,6 @@ class TestPsycopg:
         assert len(counts) == 1
 
     def test_errors_leave_the_connection_usable(self, connection):
-        import psycopg
-
         connection.autocommit = True
         for sql, error in [
             ("select * from silver.flihgts", psycopg.errors.UndefinedTable),
@@ -108,8 +123,6 @@ class TestPsycopg:
             assert connection.execute("select 1").fetchone() == (1,)
 
     def test_transactions(self, connection):
-        import psycopg
-
         with connection.transaction():
             assert connection.execute("select 1").fetchone() == (1,)
         with pytest.raises(psycopg.errors.UndefinedColumn):
@@ -123,34 +136,30 @@ class TestPsycopg:
             assert len(cursor.fetchmany(2)) == 2
 
     def test_statement_timeout(self, connection):
-        import psycopg
-
         connection.autocommit = True
         connection.execute("set statement_timeout = '100ms'")
         with pytest.raises(psycopg.errors.QueryCanceled):
-            connection.execute("select count(*) from generate_series(1, 1000000000000)")
+            connection.execute(LONG)
         connection.execute("set statement_timeout = 0")
         assert connection.execute("select 1").fetchone() == (1,)
 
     def test_cancel(self, connection):
-        import threading
-
-        import psycopg
-
         connection.autocommit = True
-        timer = threading.Timer(0.5, connection.cancel)
+        timer = threading.Timer(0.5, connection.cancel)  # should it come too early, LONG times out
         timer.start()
         with pytest.raises(psycopg.errors.QueryCanceled):
-            connection.execute("select count(*) from generate_series(1, 1000000000000)")
+            connection.execute(LONG)
         assert connection.execute("select 1").fetchone() == (1,)
 
 
 class TestAsyncpg:
-    def run(self, ask):
-        asyncpg = pytest.importorskip("asyncpg")
+    @pytest.fixture(autouse=True)
+    def _account(self, account):
+        self.account = account
 
+    def run(self, ask):
         async def main():
-            connection = await asyncpg.connect(**ACCOUNT, database="bourn", ssl=False)
+            connection = await asyncpg.connect(**self.account, database="bourn", ssl=False)
             try:
                 return await ask(connection)
             finally:
@@ -181,17 +190,13 @@ class TestAsyncpg:
         assert len(self.run(ask)) == 3
 
     def test_pool_reset(self):
-        asyncpg = pytest.importorskip("asyncpg")
-
         async def main():
-            async with asyncpg.create_pool(**ACCOUNT, database="bourn", ssl=False, min_size=1, max_size=2) as pool:
+            async with asyncpg.create_pool(**self.account, database="bourn", ssl=False, min_size=1, max_size=2) as pool:
                 return [await pool.fetchval("select 1") for _ in range(3)]
 
         assert asyncio.run(main()) == [1, 1, 1]
 
     def test_errors(self):
-        asyncpg = pytest.importorskip("asyncpg")
-
         async def ask(connection):
             with pytest.raises(asyncpg.UndefinedTableError):
                 await connection.fetch("select * from silver.flihgts")
@@ -202,10 +207,9 @@ class TestAsyncpg:
 
 class TestSqlalchemy:
     @pytest.fixture
-    def engine(self):
-        sqlalchemy = pytest.importorskip("sqlalchemy")
+    def engine(self, account):
         url = sqlalchemy.URL.create(
-            "postgresql+psycopg", "bourn", PASSWORD, HOST, int(PORT), "bourn"
+            "postgresql+psycopg", "bourn", None, account["host"], account["port"], "bourn"
         )
         engine = sqlalchemy.create_engine(url)
         yield engine
@@ -252,7 +256,101 @@ class TestSqlalchemy:
         with engine.connect() as connection:
             assert connection.execute(select(func.count()).select_from(flights)).scalar() > 0
 
-    def test_pandas(self, engine):
-        pandas = pytest.importorskip("pandas")
-        frame = pandas.read_sql("select carrier, dep_delay from silver.flights limit 5", engine)
-        assert list(frame.columns) == ["carrier", "dep_delay"]
+
+class TestTypes:
+    """What a real table's columns become in a client."""
+
+    SQL = (
+        "select carrier, flight, dep_delay, dest_lat, time_hour, cancelled, _offset, _received_at"
+        " from silver.flights order by _offset limit 1"
+    )
+
+    def check(self, row):
+        carrier, flight, delay, latitude, hour, cancelled, offset, received = row
+        assert (carrier, flight, delay, cancelled, offset) == ("UA", 1545, 2, False, 0)
+        assert isinstance(latitude, float) and 29 < latitude < 31
+        utc = datetime.timezone.utc
+        assert hour.astimezone(utc) == datetime.datetime(2013, 1, 1, 10, tzinfo=utc)
+        assert isinstance(received, datetime.datetime) and received.tzinfo is not None
+
+    def test_psycopg_text_and_binary(self, account):
+        with psycopg.connect(**account, dbname="bourn") as connection:
+            self.check(connection.execute(self.SQL).fetchone())
+            self.check(connection.execute(self.SQL, binary=True).fetchone())
+
+    def test_asyncpg(self, account):
+        async def main():
+            connection = await asyncpg.connect(**account, database="bourn", ssl=False)
+            try:
+                statement = await connection.prepare(self.SQL)
+                self.check(await statement.fetchrow())
+                assert [a.name for a in statement.get_attributes()][:2] == ["carrier", "flight"]
+            finally:
+                await connection.close()
+
+        asyncio.run(main())
+
+    def test_sqlalchemy(self, account):
+        url = sqlalchemy.URL.create(
+            "postgresql+psycopg", "bourn", None, account["host"], account["port"], "bourn"
+        )
+        engine = sqlalchemy.create_engine(url)
+        with engine.connect() as connection:
+            self.check(connection.execute(sqlalchemy.text(self.SQL)).one())
+        engine.dispose()
+
+    def test_literals(self, account):
+        sql = (
+            "select 1.50::decimal(10,2), date '2013-01-02', interval '1 day', 'a''b', '\\x00ff'::bytea,"
+            " array['a', null], null::int"
+        )
+        with psycopg.connect(**account, dbname="bourn") as connection:
+            got = connection.execute(sql).fetchone()
+        expected = (decimal.Decimal("1.50"), datetime.date(2013, 1, 2), datetime.timedelta(days=1), "a'b", b"\x00\xff")
+        assert got == (*expected, ["a", None], None)
+
+    def test_a_large_result_arrives_whole(self, account):
+        with psycopg.connect(**account, dbname="bourn") as connection:
+            with connection.cursor(name="all") as cursor:
+                cursor.itersize = 1000
+                cursor.execute("select _offset from silver.flights order by _offset")
+                assert [row[0] for row in cursor] == list(range(20_000))
+            rows = connection.execute("select * from generate_series(1, 300000)").fetchall()
+            assert len(rows) == 300_000 and rows[-1] == (300_000,)
+
+
+class TestLogin:
+    @pytest.fixture(scope="class")
+    def guarded(self, tmp_path_factory):
+        from harness import Pipeline
+
+        def change(definition):
+            definition["postgres"] = {"user": "reader", "password": "${env:READER_PASSWORD}"}
+
+        folder = tmp_path_factory.mktemp("guarded") / "trips"
+        pipeline = Pipeline(folder, "flights", "flights", change, env={"READER_PASSWORD": PASSWORD})
+        with pipeline.running():
+            yield address(pipeline.pg, user="reader")
+
+    def test_the_right_password_is_let_in_by_scram(self, guarded):
+        options = {"dbname": "bourn", "password": PASSWORD, "require_auth": "scram-sha-256"}
+        with psycopg.connect(**guarded, **options) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+
+        async def main():
+            connection = await asyncpg.connect(**guarded, database="bourn", password=PASSWORD, ssl=False)
+            try:
+                return await connection.fetchval("select 1")
+            finally:
+                await connection.close()
+
+        assert asyncio.run(main()) == 1
+
+    @pytest.mark.parametrize(
+        "user, password",
+        [("reader", "wrong"), ("reader", ""), ("reader", None), ("bourn", PASSWORD), ("", PASSWORD)],
+    )
+    def test_everybody_else_is_refused(self, guarded, user, password):
+        with pytest.raises(psycopg.OperationalError) as refused:
+            psycopg.connect(**{**guarded, "user": user or "nobody"}, dbname="bourn", password=password)
+        assert "password" in str(refused.value), refused.value

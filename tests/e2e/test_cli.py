@@ -35,7 +35,7 @@ def shelf(tmp_path_factory, flights):
 
 
 def test_a_stopped_pipeline_balances_and_proves(shelf):
-    assert shelf.ledger() | {} == {
+    assert shelf.ledger() == {
         "received": 3013,
         "stored": 3000,
         "duplicate": 10,
@@ -142,7 +142,7 @@ def test_tail_prints_events_as_they_came_and_follows(make, flights):
             pipeline.post(flights[5:7])
             assert [tail.stdout.readline().rstrip() for _ in range(2)] == flights[5:7]
             tail.send_signal(signal.SIGINT)
-            assert tail.wait(10) in (0, 130)
+            assert tail.wait(10) in (0, 130, -signal.SIGINT)
         finally:
             timer.cancel()
             tail.kill()
@@ -209,7 +209,7 @@ def test_replay_gives_the_same_rows(shelf):
 @pytest.mark.parametrize(
     "arguments, code, parts",
     [
-        (("rnu",), 2, ["run"]),
+        (("rnu",), 2, ["rnu"]),
         (("sql", "--format", "xml", "select 1"), 2, ["json", "csv"]),
         (("send", "nosuch", "bourn.yaml"), 1, []),
         (("tail", "nosuch", "--no-follow"), 1, ["nosuch", "flights"]),
@@ -333,9 +333,12 @@ def test_the_prompt_answers_goes_on_after_an_error_and_ends_with_ctrl_d(trips):
     terminal.type("selct;\r")
     terminal.expect("xpected")
     terminal.type("select count(*)\r")
+    terminal.expect("...")
     terminal.type("from silver.flights;\r")
     terminal.expect("20000")
+    terminal.expect("bourn>")
     terminal.type("\x03")
+    terminal.expect("bourn>")
     terminal.type("select 'still' || ' here';\r")
     terminal.expect("still here")
     terminal.type("\x04")

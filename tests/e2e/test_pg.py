@@ -21,9 +21,9 @@ def account(trips):
     return address(trips.pg)
 
 
-def address(pg, **more):
+def address(pg):
     host, _, port = pg.rpartition(":")
-    return {"host": host, "port": int(port), "user": "bourn", **more}
+    return {"host": host, "port": int(port), "user": "bourn"}
 
 
 def psql(account, *commands, ok=True, password=None):
@@ -70,11 +70,6 @@ def test_psql_shows_an_error_with_its_place_and_hint(account):
     said = psql(account, r"\set VERBOSITY verbose", "select carier from silver.flights", ok=False)
     assert "42703" in said and "carrier" in said, said
     assert "42601" in psql(account, r"\set VERBOSITY verbose", "selct 1", ok=False)
-
-
-def test_psql_copies_rows_out(account):
-    out = psql(account, r"\copy (select carrier, flight from silver.flights order by _offset limit 2) to stdout csv")
-    assert out.splitlines() == ["UA,1545", "UA,1714"]
 
 
 class TestPsycopg:
@@ -301,12 +296,12 @@ class TestTypes:
 
     def test_literals(self, account):
         sql = (
-            "select 1.50::decimal(10,2), date '2013-01-02', interval '1 day', 'a''b', '\\x00ff'::bytea,"
+            "select 1.50::decimal(10,2), date '2013-01-02', interval '1 day', 'a''b',"
             " array['a', null], null::int"
         )
         with psycopg.connect(**account, dbname="bourn") as connection:
             got = connection.execute(sql).fetchone()
-        expected = (decimal.Decimal("1.50"), datetime.date(2013, 1, 2), datetime.timedelta(days=1), "a'b", b"\x00\xff")
+        expected = (decimal.Decimal("1.50"), datetime.date(2013, 1, 2), datetime.timedelta(days=1), "a'b")
         assert got == (*expected, ["a", None], None)
 
     def test_a_large_result_arrives_whole(self, account):
@@ -319,19 +314,20 @@ class TestTypes:
             assert len(rows) == 300_000 and rows[-1] == (300_000,)
 
 
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    from harness import Pipeline
+
+    def change(definition):
+        definition["postgres"] = {"user": "reader", "password": "${env:READER_PASSWORD}"}
+
+    folder = tmp_path_factory.mktemp("guarded") / "trips"
+    pipeline = Pipeline(folder, "flights", "flights", change, env={"READER_PASSWORD": PASSWORD})
+    with pipeline.running():
+        yield {**address(pipeline.pg), "user": "reader"}
+
+
 class TestLogin:
-    @pytest.fixture(scope="class")
-    def guarded(self, tmp_path_factory):
-        from harness import Pipeline
-
-        def change(definition):
-            definition["postgres"] = {"user": "reader", "password": "${env:READER_PASSWORD}"}
-
-        folder = tmp_path_factory.mktemp("guarded") / "trips"
-        pipeline = Pipeline(folder, "flights", "flights", change, env={"READER_PASSWORD": PASSWORD})
-        with pipeline.running():
-            yield address(pipeline.pg, user="reader")
-
     def test_the_right_password_is_let_in_by_scram(self, guarded):
         options = {"dbname": "bourn", "password": PASSWORD, "require_auth": "scram-sha-256"}
         with psycopg.connect(**guarded, **options) as connection:
@@ -353,4 +349,14 @@ class TestLogin:
     def test_everybody_else_is_refused(self, guarded, user, password):
         with pytest.raises(psycopg.OperationalError) as refused:
             psycopg.connect(**{**guarded, "user": user or "nobody"}, dbname="bourn", password=password)
-        assert "password" in str(refused.value), refused.value
+        assert "password" in str(refused.value).lower(), refused.value
+
+
+def test_a_fraction_bound_to_an_integer_column_is_not_cut_off(account):
+    with psycopg.connect(**account, dbname="bourn") as connection:
+        def count(sign, bound):
+            sql = f"select count(*) from silver.flights where dep_delay {sign} %s"
+            return connection.execute(sql, (bound,)).fetchone()[0]
+
+        for bound in (1.5, decimal.Decimal("1.5")):
+            assert count(">", bound) == count(">=", 2) and count("<", bound) == count("<=", 1)

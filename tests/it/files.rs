@@ -91,6 +91,7 @@ fn a_file_that_grows_is_followed_also_across_restarts() {
 fn every_format_is_taken_and_moved_to_the_done_folder() {
     let folder = with_source("{path: inbox/*, done: done}");
     let rows = "select 'p' || value as order_id, 'A' as sku, cast(1 as bigint) as quantity from generate_series(1, 10)";
+    folder.write("lake/README", "");
     let parquet = folder.bourn(&["sql", rows, "--format", "parquet"]);
     assert!(parquet.status.success(), "{}", String::from_utf8_lossy(&parquet.stderr));
     let csv = "order_id,sku,quantity\nc1,A,1\nc2,\"B\",2\n";
@@ -134,7 +135,7 @@ fn a_broken_file_is_one_reject_and_the_next_goes_on() {
     folder.write("inbox/z.jsonl", orders(5000..5010));
     for _ in 0..2 {
         let ledger = folder.json(&["run", "--once", "--json"]);
-        let rejects = folder.sql("select message, source from rejects.orders where reason = 'file' order by source");
+        let rejects = folder.sql("select message, _source from rejects.orders where reason = 'file' order by message");
         assert_eq!(rejects.len(), 5, "{rejects:?}");
         for (reject, name) in
             rejects.iter().zip(["a.jsonl.gz", "b.jsonl.zst", "c.parquet", "d.csv", "e.jsonl.gz"])

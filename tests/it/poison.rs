@@ -48,6 +48,8 @@ fn functions_that_choke_reject_their_event_alone() {
         ("repeat, large", "length(repeat(sku, case when quantity = 13 then 100000000000 else 1 end))"),
         ("pattern", "regexp_like(sku, case when quantity = 13 then '(' else 'A' end)"),
         ("pad", "lpad(sku, case when quantity = 13 then 9223372036854775807 else 1 end, 'x')"),
+        ("pad, large", "length(lpad(sku, case when quantity = 13 then 100000000000 else 1 end, 'x'))"),
+        ("pad right", "length(rpad(sku, case when quantity = 13 then 9223372036854775800 else 1 end))"),
         ("character", "chr(case when quantity = 13 then -1 else 65 end)"),
         ("timestamp", "to_timestamp_seconds(case when quantity = 13 then 9223372036854775807 else 1 end) + interval '1 day'"),
         ("date", "to_date(case when quantity = 13 then 'never' else '2026-01-01' end)"),

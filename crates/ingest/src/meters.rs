@@ -22,15 +22,29 @@ impl Meters {
         }
     }
 
+    /// Events that a log has taken.
     pub fn accepted(&self, events: u64, bytes: u64) {
         self.events.increment(events);
         self.bytes.increment(bytes);
     }
 
-    pub fn rejected(&self, reason: RejectReason) {
+    /// Rejects that their log has taken.
+    pub fn rejected(&self, reasons: &Reasons) {
+        for (meter, count) in self.rejects.iter().zip(reasons.0).filter(|(_, count)| *count > 0) {
+            meter.increment(count);
+        }
+    }
+}
+
+/// How many rejects of each reason, in the order of [`RejectReason::ALL`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reasons([u64; RejectReason::ALL.len()]);
+
+impl Reasons {
+    pub fn count(&mut self, reason: RejectReason) {
         let known = RejectReason::ALL.iter().position(|other| *other == reason);
-        if let Some(meter) = known.and_then(|index| self.rejects.get(index)) {
-            meter.increment(1);
+        if let Some(count) = known.and_then(|index| self.0.get_mut(index)) {
+            *count += 1;
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::answer::Framing;
 use crate::cloudevents;
+use crate::meters::Reasons;
 use crate::port::Core;
 use crate::schema::Decode;
 use crate::split::{PieceKind, fold};
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub(crate) struct Part {
     pub events: Draft,
     pub rejects: Draft,
+    /// Of the rejects.
+    pub reasons: Reasons,
 }
 
 impl Part {
@@ -58,6 +61,7 @@ pub(crate) struct Pending {
     events: Vec<Span>,
     reject_lines: Vec<u8>,
     rejects: Vec<Span>,
+    reasons: Reasons,
     now: Micros,
 }
 
@@ -70,6 +74,7 @@ impl Pending {
             events: Vec::new(),
             reject_lines: Vec::new(),
             rejects: Vec::new(),
+            reasons: Reasons::default(),
             now: core.options.clock.now(),
         }
     }
@@ -184,7 +189,7 @@ impl Pending {
         };
         reject.write_line(&mut self.reject_lines);
         origin.count(&mut self.rejects);
-        self.core.meters.rejected(fault.reason);
+        self.reasons.count(fault.reason);
     }
 
     /// What was gathered since the last call; the spans' producer, if they have one, now stands at
@@ -205,8 +210,7 @@ impl Pending {
             let spans = events.spans.iter_mut().chain(&mut rejects.spans);
             spans.filter_map(|span| span.producer.as_mut()).for_each(|producer| producer.sequence = sequence);
         }
-        self.core.meters.accepted(u64::from(events.count()), events.payload.len() as u64);
-        Part { events, rejects }
+        Part { events, rejects, reasons: std::mem::take(&mut self.reasons) }
     }
 }
 

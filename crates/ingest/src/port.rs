@@ -128,11 +128,23 @@ impl Core {
     /// Appends both drafts at once. The results are those of the events and of the rejects.
     pub async fn store(&self, part: Part, ack: Ack) -> [Result<Option<Receipt>, AppendError>; 2] {
         let ack = ack.min(Ack::Durable);
+        let (bytes, reasons) = (part.events.payload.len() as u64, part.reasons);
         let (events, rejects) = futures::future::join(
             append(&self.options.log, part.events, ack),
             append(&self.options.rejects, part.rejects, ack),
         )
         .await;
+        // A retry that the logs had already is not counted again.
+        if let Ok(Some(receipt)) = &events
+            && receipt.end > receipt.first_offset
+        {
+            self.meters.accepted(receipt.end - receipt.first_offset, bytes);
+        }
+        if let Ok(Some(receipt)) = &rejects
+            && receipt.end > receipt.first_offset
+        {
+            self.meters.rejected(&reasons);
+        }
         [events, rejects]
     }
 
@@ -180,7 +192,7 @@ async fn submit_large(core: &Arc<Core>, submission: Submission) -> Result<Answer
     let mut stored = Stored::default();
     let mut ready = job.fill(whole).await;
     if strict && job.answer.rejected > 0 {
-        let rejects = Part { events: Draft::default(), rejects: ready.rejects };
+        let rejects = Part { events: Draft::default(), ..ready };
         stored.add(core.store(rejects, ack).await)?;
         job.answer.accepted = 0;
         return Err(IngestError::Strict(Box::new(job.answer)));

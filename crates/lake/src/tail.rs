@@ -14,7 +14,7 @@ use bourn_event::{Micros, Offset, Outcome, Refined, SystemColumn};
 use std::collections::VecDeque;
 
 /// Chunks below this many rows are merged with their neighbour.
-const MERGE_ROWS: usize = 8192;
+const MERGE_ROWS: usize = 1024;
 
 /// A run of settled offsets and the rows it left.
 #[derive(Clone, Debug)]

@@ -32,6 +32,10 @@ const ALLOCATE_BYTES_MAX: u64 = 16 << 20;
 
 const _: () = assert!(ALLOCATE_BYTES_MIN <= ALLOCATE_BYTES_MAX);
 
+/// A file that is written and removed to find out whether there is room again.
+const PROBE: &str = "probe";
+const PROBE_BYTES: usize = 64 << 10;
+
 /// The segment being written.
 pub(crate) struct Active {
     pub file: Arc<dyn LogFile>,
@@ -471,12 +475,13 @@ impl Writer {
         }
         let path = self.shared.options.dir.join(PROBE);
         let files = &*self.shared.options.files;
+        // One may be left from a process that was killed here.
+        let _ = files.remove(&path);
         let outcome = files.create(&path).and_then(|file| {
             write_all_at(&*file, &mut [IoSlice::new(&[0; PROBE_BYTES])], 0)?;
             file.sync()
         });
-        let removed = files.remove(&path);
-        if outcome.and(removed).is_ok() {
+        if files.remove(&path).is_ok() && outcome.is_ok() {
             self.writes_again();
         }
     }

@@ -260,6 +260,8 @@ impl Load<'_> {
         if !stored || !self.append(&options.log, &part.events)? {
             return Ok(false);
         }
+        self.core.meters.accepted(counts[0], part.events.payload.len() as u64);
+        self.core.meters.rejected(&part.reasons);
         batch.loaded.events += counts[0];
         batch.loaded.rejected += counts[1];
         Ok(true)

@@ -236,7 +236,18 @@ async fn the_memory_of_bodies_in_flight_is_bounded() {
     };
     let ports = BTreeMap::from([("orders".to_owned(), Arc::clone(&served.world.port))]);
     let served = Served { router: router(Arc::new(ports), limits), budget: small, ..served };
-    let (status, headers, _) = served.send(post("", &[("content-encoding", "gzip")], gzip(&spaces))).await;
+    let (status, _, body) = served.send(post("", &[("content-encoding", "gzip")], gzip(&spaces))).await;
+    assert_eq!((status.as_u16(), &body["type"]), (413, &"/problems/too-large".into()), "it never fits");
+
+    for _ in 0..2 {
+        let begun = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 8 << 10]))]);
+        let stalled = futures::StreamExt::chain(begun, futures::stream::pending());
+        tokio::spawn(served.router.clone().oneshot(typed(JSON, Body::from_stream(stalled))));
+    }
+    while served.budget.used() < 16 << 10 {
+        tokio::task::yield_now().await;
+    }
+    let (status, headers, _) = served.send(typed(JSON, r#"{"id":1}"#)).await;
     assert_eq!((status.as_u16(), &headers["retry-after"]), (429, &"1".parse().expect("a value")));
 }
 

@@ -127,7 +127,12 @@ fn a_full_disk_refuses_and_recovers() {
     let refused = log.append_now(draft(&lines(100, 50), "http", None), Ack::Durable);
     assert!(matches!(refused, Err(AppendError::Unavailable(_))), "{refused:?}");
     assert_eq!(log.end(), 3);
+    assert!(log.failing().is_some());
+    log.maintain().expect("upkeep");
+    assert!(log.failing().is_some(), "the disk is full still");
     files.set_full(false);
+    log.maintain().expect("upkeep");
+    assert_eq!(log.failing(), None, "there is room again, though nobody wrote");
     log.append_now(draft(&lines(3, 1), "http", None), Ack::Durable).expect("space returned");
     drop(log);
     let all: Vec<_> = read_all(&options).into_iter().flatten().collect();

@@ -57,9 +57,20 @@ fn highest(sql: &str) -> usize {
 
 /// The values that the client bound.
 pub fn values<S: Clone>(portal: &Portal<S>, parameters: &[Parameter]) -> PgWireResult<ParamValues> {
-    let arrow: Vec<Option<&DataType>> = parameters.iter().map(|p| p.arrow.as_ref()).collect();
+    let declared = &portal.statement.parameter_types;
+    let arrow = parameters.iter().enumerate().map(|(index, parameter)| {
+        // The plan compares an integer column with an integer; the client's fraction must not be cut
+        // to one. Planning widens the column instead.
+        let fraction = declared.get(index).is_some_and(|declared| declared.as_ref().is_some_and(is_fraction));
+        parameter.arrow.as_ref().filter(|arrow| !(fraction && arrow.is_integer()))
+    });
+    let arrow: Vec<Option<&DataType>> = arrow.collect();
     let wire: Vec<Option<&Type>> = parameters.iter().map(|p| Some(&p.wire)).collect();
     deserialize_parameters_with_server_types(portal, &arrow, &wire)
+}
+
+fn is_fraction(wire: &Type) -> bool {
+    [Type::FLOAT4, Type::FLOAT8, Type::NUMERIC].contains(wire)
 }
 
 #[derive(Default)]

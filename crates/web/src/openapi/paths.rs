@@ -100,7 +100,7 @@ pub(super) fn ingest(stream: &str, keys: bool) -> Value {
         {"name": "Bourn-Sequence", "in": "header", "schema": {"type": "integer", "minimum": 0, "maximum": u64::MAX},
             "description": "Greater in each new request of the producer."},
     ]);
-    let any_events = json!({"type": "array", "minItems": 1, "description": "Each item is judged by itself."});
+    let any_events = json!({"type": "array", "description": "Each item is judged by itself."});
     let body = json!({"required": true, "content": {
         "application/json": {"schema": {"anyOf": [event, any_events]}},
         "application/x-ndjson": text(),

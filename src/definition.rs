@@ -85,7 +85,7 @@ fn compile(
     let plan = bourn_refine::plan(options, lookups).map_err(|wrong| {
         let mut faults = Faults::default();
         for fault in wrong {
-            let key = fault.key.replace('.', "/").replace('[', "/").replace(']', "");
+            let key = fault.key.replace(['.', '['], "/").replace(']', "");
             let message = match (fault.line, &settings.transform) {
                 (Some(line), Some(path)) if fault.key == "transform" => {
                     format!("{}:{line}:{}: {}", path.display(), fault.column.unwrap_or(1), fault.message)

@@ -47,6 +47,11 @@ impl Layout {
         self.lake.is_none()
     }
 
+    /// Is there a lake to read?
+    pub fn has_lake(&self) -> bool {
+        self.lake.as_ref().is_none_or(|lake| lake.is_dir())
+    }
+
     /// Active segments of a log.
     pub fn log(&self, stream: &str, kind: LogKind) -> PathBuf {
         self.state.join("streams").join(stream).join(kind.name())

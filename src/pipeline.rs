@@ -8,10 +8,12 @@ use crate::facts::RunningFacts;
 use crate::files::{self, FileTasks};
 use crate::layout::LogKind;
 use crate::ledger::Snapshot;
+use crate::metrics;
+use crate::reading::unknown_stream;
 use crate::resolved::Resolved;
 use crate::stream::{RefineLoop, StreamRuntime};
 use crate::table::Silver;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use bourn_config::Source;
 use bourn_event::{Clock, Ledger, Log, SystemClock};
 use bourn_ingest::{StreamOptions, StreamPort};
@@ -48,6 +50,8 @@ pub struct Pipeline {
 impl Pipeline {
     /// Takes ownership of the folder and opens every stream where it left off.
     pub async fn open(definition: Definition) -> Result<Arc<Self>, Stop> {
+        // Before anything is opened: whoever counts takes hold of its counters then.
+        metrics::install()?;
         let layout = definition.layout.clone();
         std::fs::create_dir_all(&layout.state)
             .with_context(|| format!("cannot make {}", layout.state.display()))?;
@@ -131,6 +135,7 @@ impl Pipeline {
                 }
             }
             for stream in self.streams.values() {
+                stream.gauge_lag();
                 stream.maintain_logs().await;
                 stream.table.maintain().await;
                 if let Some(bronze) = &stream.bronze {
@@ -188,10 +193,7 @@ impl Pipeline {
     }
 
     pub fn stream(&self, name: &str) -> Result<&Arc<StreamRuntime>> {
-        self.streams.get(name).ok_or_else(|| {
-            let names: Vec<_> = self.streams.keys().map(String::as_str).collect();
-            anyhow!("there is no stream `{name}`; there are: {}", names.join(", "))
-        })
+        self.streams.get(name).ok_or_else(|| unknown_stream(self.streams.keys(), name))
     }
 
     /// Waits until all that is in the logs is in the tables.
@@ -222,6 +224,18 @@ impl Pipeline {
 }
 
 impl StreamRuntime {
+    /// How far the tables are behind the log: `bourn_queue_lag_*`.
+    fn gauge_lag(&self) {
+        let stats = self.events.stats();
+        let lag = |offset: u64| stats.end.saturating_sub(offset) as f64;
+        let gauge = |name: &'static str, value: f64| {
+            ::metrics::gauge!(name, "stream" => self.name.clone()).set(value);
+        };
+        gauge("bourn_queue_lag_bytes", stats.behind_bytes as f64);
+        gauge("bourn_queue_lag_visible_events", lag(*self.table.visible().borrow()));
+        gauge("bourn_queue_lag_committed_events", lag(self.table.committed().offset));
+    }
+
     /// Rotation and retention. What fails is tried again at the next turn.
     async fn maintain_logs(&self) {
         for log in [&self.events, &self.rejects, &self.outcomes] {

@@ -49,16 +49,20 @@ pub async fn open(context: &Context) -> Result<Reading, Stop> {
 impl Stopped {
     async fn open(definition: Definition) -> Result<Self> {
         let resolved = read_resolved(&definition)?;
-        let lake = Lake::open_read_only(&definition.loaded.pipeline.storage, &definition.loaded.dir)?;
+        // A pipeline that never ran has no lake yet.
+        let lake = match definition.layout.has_lake() {
+            true => Some(Lake::open_read_only(&definition.loaded.pipeline.storage, &definition.loaded.dir)?),
+            false => None,
+        };
         let (mut tables, mut bronze) = (BTreeMap::new(), BTreeMap::new());
         for (name, stream) in &definition.streams {
             if stream.settings.bronze_table {
                 let schema = crate::bronze::schema(&stream.schema);
-                let table = Silver::stored(&lake, &crate::bronze::table_name(name), schema).await?;
+                let table = Silver::stored(lake.as_deref(), &crate::bronze::table_name(name), schema).await?;
                 bronze.insert(name.clone(), table);
             }
-            let table = Silver::stored(&lake, &table_name(name), stream.plan.table_schema()).await?;
-            tables.insert(name.clone(), table);
+            let schema = stream.plan.table_schema();
+            tables.insert(name.clone(), Silver::stored(lake.as_deref(), &table_name(name), schema).await?);
         }
         Ok(Self { definition: Arc::new(definition), tables, bronze, resolved })
     }
@@ -120,7 +124,12 @@ fn read_resolved(definition: &Definition) -> Result<BTreeMap<String, ResolvedSet
 }
 
 pub fn no_stream(definition: &Definition, name: &str) -> anyhow::Error {
-    let names: Vec<_> = definition.streams.keys().map(String::as_str).collect();
+    unknown_stream(definition.streams.keys(), name)
+}
+
+/// Says which streams there are.
+pub fn unknown_stream<'a>(known: impl Iterator<Item = &'a String>, name: &str) -> anyhow::Error {
+    let names: Vec<_> = known.map(String::as_str).collect();
     anyhow!("there is no stream `{name}`; there are: {}", names.join(", "))
 }
 
@@ -172,8 +181,7 @@ pub fn rejects(
     let loaded = crate::cli::load(context)?;
     let layout = Layout::of(&loaded);
     if !loaded.pipeline.streams.contains_key(stream) {
-        let names: Vec<_> = loaded.pipeline.streams.keys().map(String::as_str).collect();
-        return Err(anyhow!("there is no stream `{stream}`; there are: {}", names.join(", ")).into());
+        return Err(unknown_stream(loaded.pipeline.streams.keys(), stream).into());
     }
     if !layout.log(stream, LogKind::Rejects).exists() {
         return Ok(Vec::new());

@@ -8,6 +8,11 @@ use std::collections::BTreeMap;
 
 const COLUMNS: [&str; 7] = ["received", "stored", "duplicate", "rejected", "filtered", "late", "in_flight"];
 
+/// `1 row`, `2 rows`.
+pub fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 fn row(counts: &Counts) -> [u64; 7] {
     let Counts { received, stored, duplicate, rejected, filtered, late, in_flight } = *counts;
     [received, stored, duplicate, rejected, filtered, late, in_flight]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// How long requests in flight may take to finish when the server drains.
-const DRAIN_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+const DRAIN_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Addresses that override those of `bourn.yaml`.
 #[derive(Clone, Debug, Default)]
@@ -100,7 +100,11 @@ impl Server {
     }
 }
 
-fn web_options(pipeline: &Arc<Pipeline>, server: bourn_config::Server) -> Result<WebOptions> {
+fn web_options(pipeline: &Arc<Pipeline>, mut server: bourn_config::Server) -> Result<WebOptions> {
+    if let Some(tls) = &mut server.tls {
+        let dir = &pipeline.definition.loaded.dir;
+        (tls.cert, tls.key) = (dir.join(&tls.cert), dir.join(&tls.key));
+    }
     let limits = BodyLimits {
         max_body: server.max_body.bytes(),
         max_inflated: server.max_inflated.bytes(),
@@ -132,6 +136,11 @@ fn readiness(pipeline: &Pipeline) -> Readiness {
         .map(|name| Reason { subject: format!("stream {name}"), message: "it stopped; see the log".into() })
         .collect();
     for stream in pipeline.streams.values() {
+        for log in [&stream.events, &stream.rejects, &stream.outcomes] {
+            if let Some(message) = log.failing() {
+                reasons.push(Reason { subject: format!("log of stream {}", stream.name), message });
+            }
+        }
         let health = stream.table.health();
         if health.failing_since.is_some() {
             let message = health.last_error.unwrap_or_default();

@@ -381,7 +381,7 @@ fn span(source: String, offset: Offset) -> Span {
 }
 
 pub fn open_reader(layout: &Layout, stream: &str, kind: LogKind) -> Result<LogReader> {
-    LogReader::open(&layout.log(stream, kind), &layout.sealed(stream, kind))
+    LogReader::open(layout.log(stream, kind), layout.sealed(stream, kind))
         .with_context(|| format!("the {} log of stream {stream} cannot be read", kind.name()))
 }
 

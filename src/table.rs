@@ -23,7 +23,8 @@ pub enum Silver {
 
 impl Silver {
     /// The table as it stands in the lake; `schema` is what it will have once it exists.
-    pub async fn stored(lake: &Lake, name: &str, schema: SchemaRef) -> Result<Self> {
+    pub async fn stored(lake: Option<&Lake>, name: &str, schema: SchemaRef) -> Result<Self> {
+        let Some(lake) = lake else { return Ok(Self::Absent(schema)) };
         match lake.reader(name).await {
             Ok(reader) => {
                 let committed = reader.committed().await?;

@@ -78,7 +78,7 @@ impl Connection {
                 due = self.begun + interval.mul_f64(index as f64);
                 tokio::time::sleep_until(due.into()).await;
             }
-            let is_visible = self.visible_every > 0 && index % self.visible_every == 0;
+            let is_visible = self.visible_every > 0 && index.is_multiple_of(self.visible_every);
             let ack = if is_visible { "?ack=visible" } else { "" };
             head.clear();
             head.extend_from_slice(

@@ -34,6 +34,9 @@ pub fn engine(definition: &Definition, tables: &Tables) -> Result<Arc<Engine>> {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         ..EngineOptions::default()
     })?;
+    for function in bourn_refine::bounded_functions() {
+        engine.register_function(function);
+    }
     for (name, table) in &tables.silver {
         engine.register("silver", name, Arc::new(table.clone()));
     }

@@ -2,6 +2,7 @@
 
 use super::{Context, Json, Outcome, Stop, load};
 use crate::layout::{Layout, LogKind};
+use crate::reading;
 use clap::Args;
 use serde_json::{Map, json};
 
@@ -20,6 +21,9 @@ impl Fsck {
     pub fn run(self, context: &Context) -> Outcome {
         let loaded = load(context)?;
         let layout = Layout::of(&loaded);
+        if let Some(only) = self.stream.as_ref().filter(|only| !loaded.pipeline.streams.contains_key(*only)) {
+            return Err(reading::unknown_stream(loaded.pipeline.streams.keys(), only).into());
+        }
         let (mut reports, mut is_sound) = (Map::new(), true);
         for stream in loaded.pipeline.streams.keys() {
             if self.stream.as_ref().is_some_and(|only| only != stream) {

@@ -17,7 +17,7 @@ pub struct Init {
     /// The template to start from.
     #[arg(long, default_value = "flights")]
     template: String,
-    /// Also write the template's sample events beside the pipeline, as sample.jsonl.zst.
+    /// Also write the template's sample events into the folder, as sample.jsonl.zst.
     #[arg(long)]
     with_sample: bool,
     /// Print the templates there are.

@@ -2,6 +2,7 @@
 
 use super::{Context, Json, Outcome, Stop, runtime};
 use crate::rejects::{Held, RejectFilter};
+use crate::report::counted;
 use crate::{reading, time, verbs};
 use anyhow::anyhow;
 use bourn_event::{Offset, RejectReason};
@@ -144,7 +145,7 @@ impl Ls {
             let place = [fault.pointer.as_str(), fault.keyword.as_str()].join(" ");
             println!("{offset:>8}  {at}  {:<11} {:<24} {}", fault.reason.name(), place.trim(), fault.message);
         }
-        println!("{} rejects", held.len());
+        println!("{}", counted(held.len() as u64, "reject"));
         Ok(())
     }
 }
@@ -235,7 +236,7 @@ impl Purge {
         let result = runtime()?.block_on(verbs::call(context, "rejects_purge", args))?;
         match self.json.json {
             true => println!("{result}"),
-            false => println!("{} rejects purged", result["purged"]),
+            false => println!("{} purged", counted(result["purged"].as_u64().unwrap_or(0), "reject")),
         }
         Ok(())
     }

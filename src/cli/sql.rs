@@ -3,6 +3,7 @@
 use super::{Context, Outcome, Stop, runtime};
 use crate::client::{Client, checked};
 use crate::reading::{self, Reading};
+use crate::report::counted;
 use anyhow::{Result, anyhow};
 use arrow::ipc::reader::StreamReader;
 use bourn_event::{Query, QueryError, QueryOptions, Rows};
@@ -160,7 +161,7 @@ impl Sql {
             }
         });
         match outcome {
-            Ok(Some(rows)) => println!("{rows} rows in {:.3} s", begun.elapsed().as_secs_f64()),
+            Ok(Some(rows)) => println!("{} in {:.3} s", counted(rows, "row"), begun.elapsed().as_secs_f64()),
             Ok(None) => println!("cancelled"),
             Err(error) => eprintln!("error: {error:#}"),
         }

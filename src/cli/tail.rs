@@ -3,8 +3,9 @@
 use super::{Context, Outcome, load};
 use crate::layout::{Layout, LogKind};
 use crate::originals::lines;
+use crate::reading;
 use crate::stream::open_reader;
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use bourn_event::Offset;
 use bourn_queue::Item;
 use clap::Args;
@@ -38,10 +39,7 @@ impl Tail {
     pub fn run(self, context: &Context) -> Outcome {
         let loaded = load(context)?;
         if !loaded.pipeline.streams.contains_key(&self.stream) {
-            let names: Vec<_> = loaded.pipeline.streams.keys().map(String::as_str).collect();
-            return Err(
-                anyhow!("there is no stream `{}`; there are: {}", self.stream, names.join(", ")).into()
-            );
+            return Err(reading::unknown_stream(loaded.pipeline.streams.keys(), &self.stream).into());
         }
         let layout = Layout::of(&loaded);
         let kind = if self.rejects { LogKind::Rejects } else { LogKind::Events };

@@ -3,7 +3,6 @@
 
 use crate::probe::{SmallDisk, get, order, send};
 use crate::support::{Dice, Folder, ORDERS, Running, eventually};
-use serde_json::Value;
 use std::collections::HashSet;
 
 /// The orders pipeline with small segments and as little dedupe memory as may be.
@@ -149,9 +148,7 @@ fn a_full_lake_delays_commits_and_nothing_else() {
 
     disk.free();
     eventually("it is ready again", || is_ready(&running));
-    eventually("everything is committed", || {
-        folder.json(&["ledger", "--json"])["orders"]["in_flight"] == Value::from(0)
-    });
+    eventually("everything is committed", || folder.json(&["ledger", "--json"])["orders"]["in_flight"] == 0);
     folder.prove();
     assert_eq!(running.stop(), Some(0));
     assert_stored(&folder, &acknowledged);

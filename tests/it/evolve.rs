@@ -12,7 +12,10 @@ fn folder(policy: &str) -> Folder {
     folder.write("bourn.yaml", ORDERS.replace("    commit:", &policy));
     folder.write("transforms/orders.sql", SQL);
     let running = folder.start();
-    running.send("orders", "{\"order_id\":\"1\",\"sku\":\"A\",\"quantity\":1,\"coupon\":\"X1\",\"gift\":{\"to\":\"you\"}}\n");
+    running.send(
+        "orders",
+        "{\"order_id\":\"1\",\"sku\":\"A\",\"quantity\":1,\"coupon\":\"X1\",\"gift\":{\"to\":\"you\"}}\n",
+    );
     assert_eq!(running.stop(), Some(0));
     folder
 }

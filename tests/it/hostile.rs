@@ -43,23 +43,43 @@ fn every_bad_event_is_a_reject_with_its_reason_beside_good_ones() {
         ("no object", b"[1,2]".to_vec(), &["parse", "type", "schema"]),
         ("a number", b"17".to_vec(), &["parse", "type", "schema"]),
         ("two objects", [with("\"quantity\":1"), with("\"quantity\":1")].concat(), &["parse"]),
-        ("not UTF-8", [&b"{\"order_id\":\"\xff\xfe\""[..], b",\"sku\":\"A\",\"quantity\":1}"].concat(), &["parse"]),
-        ("Latin-1", [&b"{\"order_id\":\"caf\xe9\""[..], b",\"sku\":\"A\",\"quantity\":1}"].concat(), &["parse"]),
+        (
+            "not UTF-8",
+            [&b"{\"order_id\":\"\xff\xfe\""[..], b",\"sku\":\"A\",\"quantity\":1}"].concat(),
+            &["parse"],
+        ),
+        (
+            "Latin-1",
+            [&b"{\"order_id\":\"caf\xe9\""[..], b",\"sku\":\"A\",\"quantity\":1}"].concat(),
+            &["parse"],
+        ),
         ("a NUL in a text", b"{\"order_id\":\"\0\",\"sku\":\"A\",\"quantity\":1}".to_vec(), &["parse"]),
         ("a NUL behind", b"{\"order_id\":\"x\",\"sku\":\"A\",\"quantity\":1}\0".to_vec(), &["parse"]),
         ("only NULs", vec![0; 1000], &["parse"]),
         ("half a surrogate pair", with("\"quantity\":1,\"x\":\"\\ud800\""), &["parse"]),
         ("deep arrays", nested("[", "]"), &["parse", "schema", "too_large"]),
         ("deep objects", nested("{\"a\":", "}"), &["parse", "schema", "too_large"]),
-        ("deep and torn", with(&format!("\"quantity\":1,\"x\":{}", "[".repeat(100_000))), &["parse", "too_large"]),
+        (
+            "deep and torn",
+            with(&format!("\"quantity\":1,\"x\":{}", "[".repeat(100_000))),
+            &["parse", "too_large"],
+        ),
         ("a key twice", with("\"quantity\":1,\"quantity\":2"), &["parse", "schema"]),
         ("an unknown key twice", with("\"quantity\":1,\"x\":1,\"x\":2"), &["parse", "schema"]),
         ("beyond a double", with("\"quantity\":1e400"), &["parse", "type", "schema"]),
         ("beyond 64 bits", with("\"quantity\":123456789012345678901234567890"), &["type", "schema"]),
-        ("beyond 64 bits, downwards", with("\"quantity\":-123456789012345678901234567890"), &["type", "schema"]),
+        (
+            "beyond 64 bits, downwards",
+            with("\"quantity\":-123456789012345678901234567890"),
+            &["type", "schema"],
+        ),
         ("a fraction", with("\"quantity\":1.5"), &["type", "schema"]),
         ("not a number", with("\"quantity\":NaN"), &["parse"]),
-        ("a long number", with(&format!("\"quantity\":{}", "9".repeat(100_000))), &["parse", "type", "schema"]),
+        (
+            "a long number",
+            with(&format!("\"quantity\":{}", "9".repeat(100_000))),
+            &["parse", "type", "schema"],
+        ),
         ("too large", with(&format!("\"quantity\":1,\"x\":\"{}\"", "y".repeat(2 << 20))), &["too_large"]),
     ];
     let (folder, running) = start("{}");
@@ -128,7 +148,7 @@ fn a_line_of_100_mb_is_refused_or_rejected_in_bounded_memory() {
     assert_unharmed(&folder, &running);
     drop(running);
 
-    let (folder, running) = start("{max_body: 128MiB, max_in_flight: 256MiB}");
+    let (folder, running) = start("{max_body: 128MiB, max_inflated: 128MiB, max_in_flight: 256MiB}");
     let body = [order("beside").as_bytes(), &line].concat();
     let answer = send(&running.http, "orders", &body);
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -227,14 +247,13 @@ fn a_client_that_sends_byte_by_byte_is_cut_off() {
 
 #[test]
 fn idle_connections_keep_nobody_out() {
-    let count: usize =
-        std::env::var("BOURN_CONNECTIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000);
+    let count: usize = std::env::var("BOURN_CONNECTIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000);
     raise_open_files(count + 1_000);
     let (folder, running) = start("{}");
     let mut idle = Vec::with_capacity(count);
     for index in 0..count {
-        let mut socket = TcpStream::connect(&running.http)
-            .unwrap_or_else(|error| panic!("connection {index}: {error}"));
+        let mut socket =
+            TcpStream::connect(&running.http).unwrap_or_else(|error| panic!("connection {index}: {error}"));
         if index % 2 == 0 {
             socket.write_all(b"POST /v1/streams/orders HTTP/1.1\r\nhost: te").expect("a connection");
         }
@@ -293,11 +312,20 @@ fn what_is_not_http_is_ended_and_forgotten() {
         ("two lengths", format!("{head}content-length: 5\r\ncontent-length: 6\r\n\r\n{{}}\n").into_bytes()),
         ("a negative length", format!("{head}content-length: -5\r\n\r\n").into_bytes()),
         ("a huge length", format!("{head}content-length: 99999999999999999999\r\n\r\n").into_bytes()),
-        ("a bad chunk", format!("{head}transfer-encoding: chunked\r\n\r\nzz\r\n{{}}\r\n0\r\n\r\n").into_bytes()),
-        ("a huge chunk", format!("{head}transfer-encoding: chunked\r\n\r\nffffffffffffffff\r\nxx").into_bytes()),
+        (
+            "a bad chunk",
+            format!("{head}transfer-encoding: chunked\r\n\r\nzz\r\n{{}}\r\n0\r\n\r\n").into_bytes(),
+        ),
+        (
+            "a huge chunk",
+            format!("{head}transfer-encoding: chunked\r\n\r\nffffffffffffffff\r\nxx").into_bytes(),
+        ),
         ("an unknown version", b"GET / HTTP/9.9\r\n\r\n".to_vec()),
         ("half of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff".to_vec()),
-        ("a body that breaks off", format!("{head}content-length: 500\r\n\r\n{}", order("torn")).into_bytes()),
+        (
+            "a body that breaks off",
+            format!("{head}content-length: 500\r\n\r\n{}", order("torn")).into_bytes(),
+        ),
     ];
     for (name, bytes) in &cases {
         let said = exchange(&running.http, bytes);

@@ -51,7 +51,10 @@ fn functions_that_choke_reject_their_event_alone() {
         ("pad, large", "length(lpad(sku, case when quantity = 13 then 100000000000 else 1 end, 'x'))"),
         ("pad right", "length(rpad(sku, case when quantity = 13 then 9223372036854775800 else 1 end))"),
         ("character", "chr(case when quantity = 13 then -1 else 65 end)"),
-        ("timestamp", "to_timestamp_seconds(case when quantity = 13 then 9223372036854775807 else 1 end) + interval '1 day'"),
+        (
+            "timestamp",
+            "to_timestamp_seconds(case when quantity = 13 then 9223372036854775807 else 1 end) + interval '1 day'",
+        ),
         ("date", "to_date(case when quantity = 13 then 'never' else '2026-01-01' end)"),
         ("factorial", "factorial(case when quantity = 13 then 1000 else 3 end)"),
         ("json", "json_get_int(case when quantity = 13 then '{' else '{\"a\":1}' end, 'a')"),
@@ -69,13 +72,15 @@ fn functions_that_choke_reject_their_event_alone() {
         assert_eq!(answer["accepted"], 3, "{name}: {answer}");
         running.send("visits", "{\"page\":\"/\"}\n");
         running.send("orders", &order("later"));
-        let rows = folder.sql("select order_id from silver.orders where order_id <> 'poison' order by _offset");
+        let rows =
+            folder.sql("select order_id from silver.orders where order_id <> 'poison' order by _offset");
         assert_eq!(
             json!(rows),
             json!([{"order_id": "before"}, {"order_id": "behind"}, {"order_id": "later"}]),
             "{name}"
         );
-        let accounted = "select (select count(*) from silver.orders) + (select count(*) from rejects.orders) as n";
+        let accounted =
+            "select (select count(*) from silver.orders) + (select count(*) from rejects.orders) as n";
         assert_eq!(folder.number(accounted), 4, "{name}");
         assert_eq!(folder.number("select count(*) from silver.visits"), 1, "{name}");
         assert_eq!(running.stop(), Some(0), "{name}");

@@ -22,41 +22,155 @@ fn cases() -> Vec<Case> {
     let (yaml, json, sql) = ("bourn.yaml", "schemas/order.json", "transforms/orders.sql");
     let select = |tail: &str| format!("select order_id, quantity from events {tail}");
     vec![
-        case("a schema that is not JSON", json, "{\"type\": \"object\",}".into(), &["bourn.yaml:4:", "order.json:1:"]),
-        case("a schema with a wrong keyword", json, schema(r#"{"type": "intger"}"#), &["bourn.yaml:4:", "order.json#/properties/quantity", "intger"]),
-        case("a pattern that does not compile", json, schema(r#"{"type": "string", "pattern": "("}"#), &["order.json#/properties/quantity"]),
-        case("a reference to nowhere", json, schema(r##"{"$ref": "#/$defs/none"}"##), &["order.json#/properties/quantity", "none"]),
-        case("a reference to itself", json, schema(r##"{"$ref": "#/properties/quantity"}"##), &["order.json#/properties/quantity", "circles"]),
+        case(
+            "a schema that is not JSON",
+            json,
+            "{\"type\": \"object\",}".into(),
+            &["bourn.yaml:4:", "order.json:1:"],
+        ),
+        case(
+            "a schema with a wrong keyword",
+            json,
+            schema(r#"{"type": "intger"}"#),
+            &["bourn.yaml:4:", "order.json#/properties/quantity", "intger"],
+        ),
+        case(
+            "a pattern that does not compile",
+            json,
+            schema(r#"{"type": "string", "pattern": "("}"#),
+            &["order.json#/properties/quantity"],
+        ),
+        case(
+            "a reference to nowhere",
+            json,
+            schema(r##"{"$ref": "#/$defs/none"}"##),
+            &["order.json#/properties/quantity", "none"],
+        ),
+        case(
+            "a reference to itself",
+            json,
+            schema(r##"{"$ref": "#/properties/quantity"}"##),
+            &["order.json#/properties/quantity", "circles"],
+        ),
         case(
             "references in a circle",
             json,
-            schema(r##"{"$ref": "#/$defs/a"}"##).replacen('{', r##"{"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}},"##, 1),
+            schema(r##"{"$ref": "#/$defs/a"}"##).replacen(
+                '{',
+                r##"{"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}},"##,
+                1,
+            ),
             &["order.json#/", "$ref"],
         ),
-        case("a reference to the network", json, schema(r#"{"$ref": "https://example.org/x.json"}"#), &["order.json#/properties/quantity", "example.org"]),
-        case("no schema file", yaml, ORDERS.replace("order.json", "ordr.json"), &["bourn.yaml:4:", "ordr.json"]),
+        case(
+            "a reference to the network",
+            json,
+            schema(r#"{"$ref": "https://example.org/x.json"}"#),
+            &["order.json#/properties/quantity", "example.org"],
+        ),
+        case(
+            "no schema file",
+            yaml,
+            ORDERS.replace("order.json", "ordr.json"),
+            &["bourn.yaml:4:", "ordr.json"],
+        ),
         case("SQL that does not parse", sql, "select from where".into(), &["orders.sql:1:"]),
-        case("an unknown column", sql, "select order_id,\n  quantty from events".into(), &["orders.sql:2:", "quantty"]),
-        case("an unknown function", sql, "select no_such(sku) as x from events".into(), &["orders.sql:1:", "no_such"]),
+        case(
+            "an unknown column",
+            sql,
+            "select order_id,\n  quantty from events".into(),
+            &["orders.sql:2:", "quantty"],
+        ),
+        case(
+            "an unknown function",
+            sql,
+            "select no_such(sku) as x from events".into(),
+            &["orders.sql:1:", "no_such"],
+        ),
         case("an unknown table", sql, "select order_id from orders".into(), &["orders.sql", "`events`"]),
-        case("an aggregate", sql, "select count(*) as n from events".into(), &["bourn.yaml:11:", "aggregate", "hint"]),
+        case(
+            "an aggregate",
+            sql,
+            "select count(*) as n from events".into(),
+            &["bourn.yaml:11:", "aggregate", "hint"],
+        ),
         case("a group", sql, "select sku from events group by sku".into(), &["bourn.yaml:11:", "aggregate"]),
-        case("a join", sql, "select a.sku from events a join events b on a.sku = b.sku".into(), &["bourn.yaml:11:", "join"]),
+        case(
+            "a join",
+            sql,
+            "select a.sku from events a join events b on a.sku = b.sku".into(),
+            &["bourn.yaml:11:", "join"],
+        ),
         case("an order", sql, select("order by 1"), &["bourn.yaml:11:", "ORDER BY"]),
         case("a limit", sql, select("limit 1"), &["bourn.yaml:11:", "LIMIT"]),
-        case("a window", sql, "select row_number() over () as n from events".into(), &["bourn.yaml:11:", "window"]),
+        case(
+            "a window",
+            sql,
+            "select row_number() over () as n from events".into(),
+            &["bourn.yaml:11:", "window"],
+        ),
         case("a subquery", sql, select("where quantity > (select 1)"), &["bourn.yaml:11:", "subquery"]),
-        case("two statements", sql, "select sku from events; select sku from events".into(), &["bourn.yaml:11:", "one SELECT"]),
+        case(
+            "two statements",
+            sql,
+            "select sku from events; select sku from events".into(),
+            &["bourn.yaml:11:", "one SELECT"],
+        ),
         case("no SELECT", sql, "drop table events".into(), &["bourn.yaml:11:", "one SELECT"]),
-        case("two columns of one name", sql, "select sku, order_id as sku from events".into(), &["bourn.yaml:11:", "sku"]),
-        case("Bourn's own name", sql, "select sku as _offset from events".into(), &["bourn.yaml:11:", "_offset"]),
-        case("no lookup file", yaml, ORDERS.replace("products.csv", "produkts.csv"), &["bourn.yaml:14:", "produkts.csv"]),
-        case("an unknown lookup", yaml, ORDERS.replace("table: products", "table: product"), &["bourn.yaml:10:", "products"]),
-        case("an unknown lookup column", yaml, ORDERS.replace("[category]", "[categry]"), &["bourn.yaml:10:", "categry", "category"]),
-        case("an unknown lookup key", yaml, ORDERS.replace("key: sku}", "key: skuu}"), &["bourn.yaml:14:", "skuu"]),
-        case("an unknown enrich field", yaml, ORDERS.replace("on: sku", "on: skuu"), &["bourn.yaml:10:", "skuu"]),
-        case("a broken lookup file", "lookups/products.csv", "sku,category\n\"A,tea\nB".into(), &["bourn.yaml:14:", "products.csv"]),
-        case("an unknown dedupe key", yaml, ORDERS.replace("key: order_id", "key: order"), &["bourn.yaml:8:", "order"]),
+        case(
+            "two columns of one name",
+            sql,
+            "select sku, order_id as sku from events".into(),
+            &["bourn.yaml:11:", "sku"],
+        ),
+        case(
+            "Bourn's own name",
+            sql,
+            "select sku as _offset from events".into(),
+            &["bourn.yaml:11:", "_offset"],
+        ),
+        case(
+            "no lookup file",
+            yaml,
+            ORDERS.replace("products.csv", "produkts.csv"),
+            &["bourn.yaml:14:", "produkts.csv"],
+        ),
+        case(
+            "an unknown lookup",
+            yaml,
+            ORDERS.replace("table: products", "table: product"),
+            &["bourn.yaml:10:", "products"],
+        ),
+        case(
+            "an unknown lookup column",
+            yaml,
+            ORDERS.replace("[category]", "[categry]"),
+            &["bourn.yaml:10:", "categry", "category"],
+        ),
+        case(
+            "an unknown lookup key",
+            yaml,
+            ORDERS.replace("key: sku}", "key: skuu}"),
+            &["bourn.yaml:14:", "skuu"],
+        ),
+        case(
+            "an unknown enrich field",
+            yaml,
+            ORDERS.replace("on: sku", "on: skuu"),
+            &["bourn.yaml:10:", "skuu"],
+        ),
+        case(
+            "a broken lookup file",
+            "lookups/products.csv",
+            "sku,category\n\"A,tea\nB".into(),
+            &["bourn.yaml:14:", "products.csv"],
+        ),
+        case(
+            "an unknown dedupe key",
+            yaml,
+            ORDERS.replace("key: order_id", "key: order"),
+            &["bourn.yaml:8:", "order"],
+        ),
         case(
             "an unknown event time",
             yaml,
@@ -75,9 +189,24 @@ fn cases() -> Vec<Case> {
             ORDERS.replace("    commit:", "    partition_by: [day(when)]\n    commit:"),
             &["bourn.yaml:12:", "when"],
         ),
-        case("an open port without keys", yaml, format!("{ORDERS}server: {{listen: \"0.0.0.0:0\"}}\n"), &["bourn.yaml:15:", "keys"]),
-        case("a certificate that is not there", yaml, format!("{ORDERS}server: {{tls: {{cert: no.pem, key: no.key}}}}\n"), &["bourn.yaml:15:", "no.pem"]),
-        case("a secret that is not set", yaml, format!("{ORDERS}postgres: {{password: \"${{env:BOURN_TEST_NOT_SET}}\"}}\n"), &["bourn.yaml:15:", "BOURN_TEST_NOT_SET"]),
+        case(
+            "an open port without keys",
+            yaml,
+            format!("{ORDERS}server: {{listen: \"0.0.0.0:0\"}}\n"),
+            &["bourn.yaml:15:", "keys"],
+        ),
+        case(
+            "a certificate that is not there",
+            yaml,
+            format!("{ORDERS}server: {{tls: {{cert: no.pem, key: no.key}}}}\n"),
+            &["bourn.yaml:15:", "no.pem"],
+        ),
+        case(
+            "a secret that is not set",
+            yaml,
+            format!("{ORDERS}postgres: {{password: \"${{env:BOURN_TEST_NOT_SET}}\"}}\n"),
+            &["bourn.yaml:15:", "BOURN_TEST_NOT_SET"],
+        ),
         case("not YAML", yaml, "name: [".into(), &["bourn.yaml:2:"]),
         case("a key twice", yaml, format!("{ORDERS}name: again\n"), &["bourn.yaml:15:", "name"]),
         case("not UTF-16", yaml, "n\0a\0m\0e\0".into(), &["bourn.yaml:1:"]),
@@ -139,8 +268,8 @@ fn assert_kept(before: &[(std::path::PathBuf, Vec<u8>)], name: &str) {
             assert!(path.exists() || own("journal") || own("/dedupe/"), "{name}: {} is gone", path.display());
             continue;
         }
-        let now = std::fs::read(path)
-            .unwrap_or_else(|error| panic!("{name}: {} is gone: {error}", path.display()));
+        let now =
+            std::fs::read(path).unwrap_or_else(|error| panic!("{name}: {} is gone: {error}", path.display()));
         assert!(now == *bytes, "{name}: {} was changed", path.display());
     }
 }

@@ -137,7 +137,6 @@ pub fn bourn() -> Command {
 pub struct Running {
     child: Child,
     pub http: String,
-    pub pg: String,
 }
 
 impl Running {
@@ -155,11 +154,11 @@ impl Running {
         BufReader::new(output).read_line(&mut line).expect("a line");
         let word =
             |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_string);
-        let (Some(http), Some(pg)) = (word("http="), word("pg=")) else {
+        let (Some(http), Some(_)) = (word("http="), word("pg=")) else {
             let status = child.wait();
             panic!("no ready line but {line:?}; {status:?}");
         };
-        Self { child, http, pg }
+        Self { child, http }
     }
 
     /// Posts a body; status and answer.

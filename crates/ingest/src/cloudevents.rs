@@ -82,7 +82,7 @@ pub fn structured(bytes: &[u8]) -> Result<Vec<u8>, Box<Fault>> {
     }
     for required in REQUIRED {
         let value = members.iter().find(|(name, _)| name == required).map(|(_, value)| value.get());
-        let text = value.map(|raw| serde_json::from_str::<Cow<'_, str>>(raw));
+        let text = value.map(serde_json::from_str::<Cow<'_, str>>);
         match text {
             None => check_required(required, None)?,
             Some(Ok(text)) => check_required(required, Some(&text))?,

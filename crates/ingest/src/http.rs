@@ -78,9 +78,9 @@ fn respond(answer: &Answer) -> Response {
 /// Is the body one event rather than a list of them?
 fn is_single(framing: &Framing, body: &[u8]) -> bool {
     match framing {
-        Framing::Plain(Shape::Json) => first_byte(body) != Some(b'['),
+        Framing::Plain(Shape::Json) | Framing::CloudEventBatch => first_byte(body) != Some(b'['),
         Framing::CloudEvent | Framing::CloudEventBinary(_) => true,
-        Framing::Plain(Shape::Lines) | Framing::CloudEventBatch => false,
+        Framing::Plain(Shape::Lines) => false,
     }
 }
 

@@ -211,7 +211,7 @@ mod tests {
             ("none", Arc::new(Float64Array::from(vec![None, None, None]))),
         ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let encoded = encode(&batch.schema(), &[batch.clone()]).unwrap();
+        let encoded = encode(&batch.schema(), std::slice::from_ref(&batch)).unwrap();
         let stats: Value = serde_json::from_str(&encoded.stats).unwrap();
         assert_eq!(stats["numRecords"], 3);
         assert_eq!(stats["minValues"]["n"], -7);

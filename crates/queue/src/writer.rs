@@ -419,7 +419,7 @@ impl Writer {
                 state.ring.push(frame.delivery, budget);
             }
         }
-        self.shared.weigh_ring(&state);
+        self.shared.weigh_ring(state);
         if let (Some(segment), Some(active)) = (state.segments.last_mut(), &self.active) {
             segment.end = state.book.end;
             segment.bytes = active.bytes;

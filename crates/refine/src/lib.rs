@@ -33,3 +33,4 @@ pub use lookup::{LookupFault, Lookups, Reloaded};
 pub use plan::plan;
 pub use plan::{Plan, PlanFault, RefineOptions};
 pub use refiner::{Mode, Originals, RefineError, Refiner, Start};
+pub use transform::bounded::functions as bounded_functions;

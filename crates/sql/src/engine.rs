@@ -14,7 +14,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
@@ -91,6 +91,11 @@ impl Engine {
     /// Adds or replaces the table `zone.name`. Statements planned from now on see it.
     pub fn register(&self, zone: &str, name: &str, source: Arc<dyn TableSource>) {
         self.catalog.register(zone, name, source);
+    }
+
+    /// Adds a function, or replaces the one of its name.
+    pub fn register_function(&self, function: ScalarUDF) {
+        self.context.register_udf(function);
     }
 
     /// Takes the table out of the catalog; running statements keep what they planned with.

@@ -37,7 +37,7 @@ impl Default for Server {
             keys: Vec::new(),
             allow_unauthenticated: false,
             max_body: ByteSize::mib(32),
-            max_inflated: ByteSize::mib(128),
+            max_inflated: ByteSize::mib(64),
             max_in_flight: ByteSize::mib(128),
             request_timeout: Span::from_secs(60),
             max_connections: 16_384,

@@ -1,6 +1,6 @@
 //! The transform: one SELECT of projections and filters, planned once, evaluated on each batch.
 
-mod bounded;
+pub(crate) mod bounded;
 mod eval;
 mod sql;
 

@@ -7,7 +7,8 @@ use serde_json::json;
 fn lateness_is_judged_in_offset_order_against_the_newest_event() {
     // policy · seconds of each event (null: none) · outcomes · newest. Received at 1000 s; lateness
     // 10 s, max_future 5 s.
-    let cases: [(&str, &[Option<i64>], &str, Option<i64>); 9] = [
+    type Case<'a> = (&'a str, &'a [Option<i64>], &'a str, Option<i64>);
+    let cases: [Case<'_>; 9] = [
         ("drop", &[Some(100), Some(90), Some(89), Some(101)], "row row late row", Some(101)),
         ("reject", &[Some(100), Some(90), Some(89), Some(101)], "row row late! row", Some(101)),
         ("correct", &[Some(100), Some(90), Some(89), Some(101)], "row row row row", Some(101)),

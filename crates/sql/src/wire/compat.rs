@@ -90,11 +90,11 @@ impl VisitorMut for Rewriter {
         match expr {
             Expr::Subquery(query) if self.catalog && is_silent(query) => *expr = null(),
             Expr::Subquery(query) if self.catalog && is_collation(query) => *expr = null_number(),
-            Expr::CompoundIdentifier(path) if self.catalog => {
-                // The library's `pg_class` lacks the column.
-                if path.last().is_some_and(|column| column.value == "reloptions") {
-                    *expr = null_list();
-                }
+            // The library's `pg_class` lacks the column.
+            Expr::CompoundIdentifier(path)
+                if self.catalog && path.last().is_some_and(|column| column.value == "reloptions") =>
+            {
+                *expr = null_list();
             }
             Expr::Function(function) if self.catalog => match self.is_null_call(function) {
                 Some(NullCall::Text) => *expr = null(),

@@ -225,7 +225,7 @@ async fn trust_ends_at_the_own_machine() {
 async fn one_connection_too_many_is_told_so() {
     let (server, _) = serve(PgOptions { connections_max: 1, ..PgOptions::default() }).await;
     let client = connect(&config(&server)).await.expect("a seat");
-    let error = connect(&config(&server)).await.err().expect("no seat");
+    let error = connect(&config(&server)).await.expect_err("no seat");
     assert_eq!(code(&error), &SqlState::TOO_MANY_CONNECTIONS);
     assert_eq!(simple(&client, "select 1").await.expect("rows").len(), 1);
 }

@@ -2,7 +2,9 @@
 //!
 //! A segment is a valid `.jsonl.zst` file (RFC 8878): a *snapshot*, then frames, each a *header*
 //! followed by one zstd frame of newline-delimited JSON. Snapshot and header are zstd *skippable
-//! frames*, which every zstd reader passes over. All numbers are little-endian.
+//! frames*, which every zstd reader passes over. The snapshot stands behind an empty zstd frame of 9
+//! bytes, since some readers tell a zstd file only by a frame that is not skippable. All numbers are
+//! little-endian, and positions are within a skippable frame.
 //!
 //! ```text
 //!  any skippable frame of ours          frame header               snapshot
@@ -38,6 +40,9 @@ pub const SNAPSHOT_SKIPPABLE: u32 = 0x184D_2A5A;
 pub const FRAME_MAGIC: [u8; 8] = *b"BOURNFRM";
 /// Our magic in a snapshot.
 pub const SNAPSHOT_MAGIC: [u8; 8] = *b"BOURNSEG";
+/// An empty zstd frame (RFC 8878 §3.1.1: magic, descriptor, content size 0, one empty raw block): what
+/// a segment's first bytes are.
+pub const OPENING: [u8; 9] = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x00, 0x01, 0x00, 0x00];
 /// Bytes of a skippable frame's own magic and length.
 pub const SKIPPABLE_BYTES: usize = 8;
 /// Bytes that are the same in every version.
@@ -176,8 +181,9 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Appends the snapshot as one skippable frame.
+    /// Appends the opening and the snapshot as one skippable frame.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&OPENING);
         let start = preamble(out, SNAPSHOT_SKIPPABLE, SNAPSHOT_MAGIC, self.received.len() as u32);
         out.extend_from_slice(&self.first_offset.to_le_bytes());
         out.extend_from_slice(&self.created_at.to_le_bytes());
@@ -197,6 +203,7 @@ impl Snapshot {
 
     /// Reads a whole skippable frame whose preamble and checksum were found right.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes = opened(bytes);
         let mut fields = Fields(bytes.get(PREAMBLE_BYTES..bytes.len().checked_sub(CHECKSUM_BYTES)?)?);
         let source_count = fields.u32()?;
         let first_offset = fields.u64()?;
@@ -219,8 +226,12 @@ impl Snapshot {
     }
 }
 
-/// The created-at field of a snapshot's first bytes, without judging the rest.
+/// First bytes of a segment that hold its time of creation.
+pub(crate) const CREATED_AT_BYTES: usize = OPENING.len() + 40;
+
+/// The created-at field of a segment's first bytes, without judging the rest.
 pub(crate) fn peek_created_at(bytes: &[u8]) -> Option<Micros> {
+    let bytes = opened(bytes);
     let ours = bytes.get(8..16)? == SNAPSHOT_MAGIC;
     ours.then(|| bytes.get(32..40)?.try_into().ok().map(Micros::from_le_bytes)).flatten()
 }
@@ -232,8 +243,16 @@ pub(crate) enum Kind {
     Frame,
 }
 
-/// Kind and whole length in bytes of the skippable frame that starts here, if it is one of ours.
+/// What stands behind a segment's opening; the bytes themselves where there is none.
+fn opened(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(&OPENING).unwrap_or(bytes)
+}
+
+/// Kind and whole length in bytes of the skippable frame that starts here, with the opening before
+/// it, if it is one of ours.
 pub(crate) fn peek(bytes: &[u8]) -> Option<(Kind, usize)> {
+    let opening = bytes.len() - opened(bytes).len();
+    let bytes = opened(bytes);
     let mut fields = Fields(bytes);
     let (skippable, size) = (fields.u32()?, fields.u32()? as usize);
     let magic: [u8; 8] = bytes.get(SKIPPABLE_BYTES..16)?.try_into().ok()?;
@@ -242,11 +261,13 @@ pub(crate) fn peek(bytes: &[u8]) -> Option<(Kind, usize)> {
         (SNAPSHOT_SKIPPABLE, SNAPSHOT_MAGIC) => Kind::Snapshot,
         _ => return None,
     };
-    (size >= PREAMBLE_BYTES).then_some((kind, size + SKIPPABLE_BYTES))
+    let belongs = opening == 0 || kind == Kind::Snapshot;
+    (belongs && size >= PREAMBLE_BYTES).then_some((kind, opening + size + SKIPPABLE_BYTES))
 }
 
 /// Does the trailing checksum of a whole skippable frame match?
 pub(crate) fn is_intact(bytes: &[u8]) -> bool {
+    let bytes = opened(bytes);
     let Some(split) = bytes.len().checked_sub(CHECKSUM_BYTES) else { return false };
     let (body, checksum) = bytes.split_at(split);
     checksum == xxh3_64(body).to_le_bytes()
@@ -254,7 +275,7 @@ pub(crate) fn is_intact(bytes: &[u8]) -> bool {
 
 /// Version of an intact skippable frame of ours.
 pub(crate) fn version(bytes: &[u8]) -> u16 {
-    bytes.get(16..18).map_or(0, |field| u16::from_le_bytes([field[0], field[1]]))
+    opened(bytes).get(16..18).map_or(0, |field| u16::from_le_bytes([field[0], field[1]]))
 }
 
 fn preamble(out: &mut Vec<u8>, skippable: u32, magic: [u8; 8], entries: u32) -> usize {

@@ -105,7 +105,7 @@ fn collect(
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(LogError::io(&path)(error)),
         };
-        let start = read_up_to(&*file, 0, 40).map_err(LogError::io(&path))?;
+        let start = read_up_to(&*file, 0, format::CREATED_AT_BYTES).map_err(LogError::io(&path))?;
         let created_at = format::peek_created_at(&start).unwrap_or(0);
         let bytes = file.len().map_err(LogError::io(&path))?;
         found.push(Segment {

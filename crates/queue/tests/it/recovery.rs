@@ -100,10 +100,11 @@ fn other_versions_and_other_logs_are_refused_by_name() {
     let (files, options, path) = written(1);
     let whole = files.bytes(&path);
     let mut newer = whole.clone();
-    newer[16] = 2;
-    let len = 8 + u32::from_le_bytes([newer[4], newer[5], newer[6], newer[7]]) as usize;
-    let checksum = xxhash(&newer[..len - 8]);
-    newer[len - 8..len].copy_from_slice(&checksum.to_le_bytes());
+    let snapshot = &mut newer[bourn_queue::format::OPENING.len()..];
+    snapshot[16] = 2;
+    let len = 8 + u32::from_le_bytes([snapshot[4], snapshot[5], snapshot[6], snapshot[7]]) as usize;
+    let checksum = xxhash(&snapshot[..len - 8]);
+    snapshot[len - 8..len].copy_from_slice(&checksum.to_le_bytes());
     files.replace(&path, newer);
     let error = StreamLog::open(options.clone()).map(drop).expect_err("a newer version");
     assert!(matches!(&error, LogError::Version { found: 2, .. }), "{error}");

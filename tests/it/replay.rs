@@ -46,15 +46,13 @@ fn a_replay_follows_the_changed_definition() {
     let before = folder.json(&["ledger", "--json"]);
     assert_eq!(before["orders"]["filtered"], 100, "{before}");
     assert_eq!(before["orders"]["rejected"], 20, "division by zero is a reject: {before}");
-    // A number where text was, no filter, no failing rows.
-    let sql = ORDERS_SQL
-        .replace("category,", "quantity as category,")
-        .replace("100 / (quantity - 13) as share", "quantity as share");
+    // A time where a number was, no filter, no failing rows.
+    let sql = ORDERS_SQL.replace("100 / (quantity - 13) as share", "to_timestamp_micros(quantity) as share");
     folder.write("transforms/orders.sql", sql.replace(" where sku <> 'test'", ""));
     let refused = folder.bourn(&["run", "--once"]);
     assert!(!refused.status.success(), "an incompatible column is refused");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("category") && said.contains("replay"), "{said}");
+    assert!(said.contains("share") && said.contains("replay"), "{said}");
     let replayed = folder.json(&["replay", "orders", "--json"]);
     assert_eq!((&replayed["stored"], &replayed["rejected"]), (&json!(400), &json!(0)), "{replayed}");
     let ledger = folder.json(&["ledger", "--json"]);
@@ -63,7 +61,7 @@ fn a_replay_follows_the_changed_definition() {
         (&json!(400), &json!(0)),
         "{ledger}"
     );
-    assert_eq!(folder.number("select count(*) from silver.orders where category > 0"), 400);
+    assert_eq!(folder.number("select count(*) from silver.orders where share > to_timestamp_micros(0)"), 400);
     assert_eq!(folder.number("select count(*) from rejects.orders"), 0);
     folder.prove();
 }

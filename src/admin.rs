@@ -142,10 +142,7 @@ async fn carry_out(pipeline: &Arc<Pipeline>, call: Call, report: Report) -> Resu
             let purged = rejects::purge(pipeline, &call.stream, &call.filter, call.all)?;
             Ok(json!({"purged": purged}))
         }
-        Call::RejectsGone(call) => {
-            let gone = pipeline.stream(&call.stream)?.resolved.of(&call.stream).gone();
-            Ok(json!(gone.iter().collect::<Vec<_>>()))
-        }
+        Call::RejectsGone(call) => Ok(pipeline.stream(&call.stream)?.gone().to_json()),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::layout::LogKind;
 use crate::ledger::Snapshot;
 use crate::metrics;
 use crate::reading::unknown_stream;
-use crate::resolved::Resolved;
+use crate::resolved::{Gone, Resolved};
 use crate::stream::{RefineLoop, StreamRuntime};
 use crate::table::Silver;
 use anyhow::{Context, Result};
@@ -80,9 +80,11 @@ impl Pipeline {
                 .iter()
                 .filter_map(|(name, stream)| Some((name.clone(), Silver::Open(stream.bronze.clone()?))))
                 .collect(),
-            resolved: {
-                let resolved = resolved.clone();
-                Arc::new(move |stream: &str| resolved.of(stream))
+            gone: {
+                let streams = streams.clone();
+                Arc::new(move |name: &str| {
+                    streams.get(name).map_or_else(Gone::default, |stream| stream.gone())
+                })
             },
             facts: Arc::new(RunningFacts { streams: streams.clone() }),
         };
@@ -224,6 +226,11 @@ impl Pipeline {
 }
 
 impl StreamRuntime {
+    /// What hides its rejects.
+    pub fn gone(&self) -> Gone {
+        Gone::of(&self.resolved.of(&self.name), &self.table.committed())
+    }
+
     /// How far the tables are behind the log: `bourn_queue_lag_*`.
     fn gauge_lag(&self) {
         let stats = self.events.stats();

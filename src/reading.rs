@@ -8,7 +8,7 @@ use crate::facts::FileFacts;
 use crate::layout::{Layout, LogKind};
 use crate::ledger::{Proof, Snapshot, prove};
 use crate::rejects::{self, Held, RejectFilter};
-use crate::resolved::{Resolved, ResolvedSet};
+use crate::resolved::{Gone, Resolved, ResolvedSet};
 use crate::stream::{open_reader, table_name};
 use crate::table::Silver;
 use anyhow::{Result, anyhow};
@@ -68,11 +68,11 @@ impl Stopped {
     }
 
     pub fn engine(&self) -> Result<Arc<Engine>> {
-        let resolved = self.resolved.clone();
+        let gone: BTreeMap<_, _> = self.tables.keys().map(|name| (name.clone(), self.gone(name))).collect();
         let tables = Tables {
             silver: self.tables.clone(),
             bronze: self.bronze.clone(),
-            resolved: Arc::new(move |stream| resolved.get(stream).cloned().unwrap_or_default()),
+            gone: Arc::new(move |stream| gone.get(stream).cloned().unwrap_or_default()),
             facts: Arc::new(FileFacts::of(self)),
         };
         catalog::engine(&self.definition, &tables)
@@ -91,6 +91,14 @@ impl Stopped {
             events,
             events_end,
         })
+    }
+
+    /// What hides a stream's rejects.
+    fn gone(&self, stream: &str) -> Gone {
+        match (self.resolved.get(stream), self.tables.get(stream)) {
+            (Some(resolved), Some(table)) => Gone::of(resolved, &table.committed()),
+            _ => Gone::default(),
+        }
     }
 
     fn names(&self, only: Option<&str>) -> Result<Vec<String>> {
@@ -186,13 +194,13 @@ pub fn rejects(
     if !layout.log(stream, LogKind::Rejects).exists() {
         return Ok(Vec::new());
     }
-    let gone = match Client::of_running(&loaded.pipeline, &layout.state)? {
-        Some(client) => {
+    let runtime = crate::cli::runtime()?;
+    let gone = match runtime.block_on(open(context))? {
+        Reading::Running(client) => {
             let which = json!({"stream": stream});
-            let gone = crate::cli::runtime()?.block_on(client.admin("rejects_gone", &which, |_| {}))?;
-            ResolvedSet::of_offsets(&gone)
+            Gone::from_json(&runtime.block_on(client.admin("rejects_gone", &which, |_| {}))?)
         }
-        None => read_resolved_of(&layout, stream)?,
+        Reading::Stopped(stopped) => stopped.gone(stream),
     };
     let mut newest = VecDeque::new();
     for held in rejects::read(&layout, stream, gone, 0, u64::MAX)? {
@@ -205,13 +213,4 @@ pub fn rejects(
         }
     }
     Ok(newest.into())
-}
-
-fn read_resolved_of(layout: &Layout, stream: &str) -> Result<ResolvedSet> {
-    if !layout.store().exists() {
-        return Ok(ResolvedSet::default());
-    }
-    let _lock = OwnerLock::acquire(&layout.state, &SystemClock)?;
-    let state = Arc::new(State::open(layout.store())?);
-    Ok(Resolved::open(state, std::iter::once(stream.to_string()))?.of(stream))
 }

@@ -4,7 +4,7 @@ use crate::admin::Report;
 use crate::layout::{Layout, LogKind};
 use crate::originals::lines;
 use crate::pipeline::Pipeline;
-use crate::resolved::{PRODUCER, ResolvedSet};
+use crate::resolved::{Gone, PRODUCER};
 use crate::stream::{StreamRuntime, open_reader};
 use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::{Array, AsArray};
@@ -54,7 +54,7 @@ pub struct Held {
 pub fn read(
     layout: &Layout,
     stream: &str,
-    gone: ResolvedSet,
+    gone: Gone,
     from: Offset,
     to: Offset,
 ) -> Result<impl Iterator<Item = Result<Held>> + Send + use<>> {
@@ -66,7 +66,7 @@ pub fn read(
 
 fn read_frame(
     item: Result<Item, bourn_queue::LogError>,
-    gone: &ResolvedSet,
+    gone: &Gone,
     from: Offset,
     to: Offset,
 ) -> Vec<Result<Held>> {
@@ -86,9 +86,13 @@ fn read_frame(
     for (index, line) in lines(&payload).iter().enumerate() {
         let offset = delivery.first_offset + index as Offset;
         let producer = producers.next().flatten();
-        if (from..to).contains(&offset) && !gone.is_gone(offset) {
-            let reject = Reject::read_line(line, delivery.received_at, producer);
-            held.push(reject.map(|reject| Held { offset, reject }).map_err(Into::into));
+        if !(from..to).contains(&offset) {
+            continue;
+        }
+        match Reject::read_line(line, delivery.received_at, producer) {
+            Ok(reject) if gone.hides(offset, &reject) => {}
+            Ok(reject) => held.push(Ok(Held { offset, reject })),
+            Err(error) => held.push(Err(error.into())),
         }
     }
     held
@@ -138,7 +142,7 @@ pub async fn replay(
         // A run of its own: within it the rejects' offsets rise, as a producer's sequence must.
         let run = format!("{PRODUCER}{}", uuid::Uuid::now_v7());
         let mut replay = Run { stream, run, dry_run, done: Replayed { dry_run, ..Replayed::default() } };
-        let gone = replay.stream.resolved.of(&replay.stream.name);
+        let gone = replay.stream.gone();
         let mut batch = Vec::with_capacity(BATCH);
         for held in read(&layout, &replay.stream.name, gone, 0, end)? {
             let held = held?;
@@ -251,7 +255,7 @@ pub fn purge(pipeline: &Pipeline, name: &str, filter: &RejectFilter, all: bool) 
         bail!("say which rejects: --reason, --offset, --before or --all");
     }
     let mut offsets = RoaringTreemap::new();
-    let gone = stream.resolved.of(name);
+    let gone = stream.gone();
     for held in read(&pipeline.definition.layout, name, gone, 0, stream.rejects.end())? {
         let held = held?;
         if filter.takes(held.offset, &held.reject) {

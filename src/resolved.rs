@@ -5,13 +5,15 @@
 //! rejects it took. This set is that fact, gathered: it is written before each commit and grows
 //! again from the log after a crash, so it never falls behind the table.
 
+use crate::replay::{current_generation, generation_of};
 use anyhow::Result;
-use bourn_event::{Delivery, Offset, Span};
+use bourn_event::{Delivery, Offset, Reject, Span};
+use bourn_lake::{Committed, Replayed};
 use bourn_state::{Durability, Key, KeyKind, Scope, State};
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,6 +29,45 @@ pub struct ResolvedSet {
     pub by_source: BTreeMap<String, u64>,
     /// Reject offsets that somebody purged.
     pub purged: RoaringTreemap,
+}
+
+/// What hides a stream's rejects: they were put back or purged, or a replay decided anew.
+#[derive(Clone, Debug, Default)]
+pub struct Gone {
+    offsets: RoaringTreemap,
+    replays: Vec<Replayed>,
+}
+
+impl Gone {
+    pub fn of(set: &ResolvedSet, committed: &Committed) -> Self {
+        Self { offsets: &set.replayed | &set.purged, replays: committed.replays.clone() }
+    }
+
+    /// Is the reject at `at` of the rejects' log no longer one to look at?
+    pub fn hides(&self, at: Offset, reject: &Reject) -> bool {
+        let is_superseded = |offset| {
+            generation_of(reject.producer.as_ref()) != Some(current_generation(&self.replays, offset))
+        };
+        self.offsets.contains(at) || reject.offset.is_some_and(is_superseded)
+    }
+
+    /// For another process.
+    pub fn to_json(&self) -> Value {
+        let replays = self.replays.iter().map(|r| json!([r.generation, r.from, r.to]));
+        json!({"offsets": self.offsets.iter().collect::<Vec<_>>(), "replays": replays.collect::<Vec<_>>()})
+    }
+
+    /// As another process told it; what cannot be read hides nothing.
+    pub fn from_json(told: &Value) -> Self {
+        let list = |key: &str| told[key].as_array().into_iter().flatten();
+        let replay = |r: &Value| {
+            Some(Replayed { generation: r[0].as_i64()?, from: r[1].as_u64()?, to: r[2].as_u64()? })
+        };
+        Self {
+            offsets: list("offsets").filter_map(Value::as_u64).collect(),
+            replays: list("replays").filter_map(replay).collect(),
+        }
+    }
 }
 
 /// What became of a reject, as it is stored under its key.
@@ -50,22 +91,6 @@ pub struct Resolved {
 }
 
 impl ResolvedSet {
-    /// Is the reject no longer one to look at?
-    pub fn is_gone(&self, offset: Offset) -> bool {
-        self.replayed.contains(offset) || self.purged.contains(offset)
-    }
-
-    /// As a running pipeline tells it: an array of the offsets that are gone.
-    pub fn of_offsets(offsets: &Value) -> Self {
-        let offsets = offsets.as_array().into_iter().flatten().filter_map(Value::as_u64);
-        Self { purged: offsets.collect(), ..Self::default() }
-    }
-
-    /// The offsets that are gone.
-    pub fn gone(&self) -> RoaringTreemap {
-        &self.replayed | &self.purged
-    }
-
     fn insert(&mut self, offset: Offset, resolution: &Resolution) -> bool {
         match resolution {
             Resolution::Purged => self.purged.insert(offset),

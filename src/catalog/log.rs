@@ -4,7 +4,7 @@ use crate::bronze;
 use crate::layout::{Layout, LogKind};
 use crate::originals::lines;
 use crate::rejects::{self, Held};
-use crate::resolved::ResolvedSet;
+use crate::resolved::Gone;
 use crate::stream::{decode, open_reader};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -85,11 +85,7 @@ fn project(batch: &RecordBatch, projection: Option<&[usize]>) -> Result<RecordBa
 }
 
 /// `rejects.<stream>`: the events that failed a stage and were neither put back nor purged.
-pub fn rejects(
-    layout: &Layout,
-    stream: &str,
-    resolved: Arc<dyn Fn(&str) -> ResolvedSet + Send + Sync>,
-) -> ScanSource {
+pub fn rejects(layout: &Layout, stream: &str, gone: Arc<dyn Fn(&str) -> Gone + Send + Sync>) -> ScanSource {
     let schema = rejects_schema();
     let (layout, stream, columns) = (layout.clone(), stream.to_string(), schema.clone());
     ScanSource::new(schema, move |request: ScanRequest| {
@@ -97,8 +93,8 @@ pub fn rejects(
             return Ok(Box::new(std::iter::empty()) as Batches);
         }
         let (from, to) = (request.offsets.start, request.offsets.end);
-        let mut held = rejects::read(&layout, &stream, resolved(&stream), from, to)
-            .map_err(|error| format!("{error:#}"))?;
+        let mut held =
+            rejects::read(&layout, &stream, gone(&stream), from, to).map_err(|error| format!("{error:#}"))?;
         let schema = columns.clone();
         let projection = request.projection;
         Ok(Box::new(std::iter::from_fn(move || {

@@ -7,7 +7,7 @@ pub use system::SystemFacts;
 
 use crate::definition::Definition;
 use crate::layout::Layout;
-use crate::resolved::ResolvedSet;
+use crate::resolved::Gone;
 use crate::table::Silver;
 use anyhow::Result;
 use bourn_sql::{BatchSource, Engine, EngineOptions};
@@ -19,8 +19,8 @@ pub struct Tables {
     pub silver: BTreeMap<String, Silver>,
     /// Of the streams that ask for one.
     pub bronze: BTreeMap<String, Silver>,
-    /// Which rejects of a stream are gone.
-    pub resolved: Arc<dyn Fn(&str) -> ResolvedSet + Send + Sync>,
+    /// What hides a stream's rejects.
+    pub gone: Arc<dyn Fn(&str) -> Gone + Send + Sync>,
     pub facts: Arc<dyn SystemFacts>,
 }
 
@@ -47,7 +47,7 @@ pub fn engine(definition: &Definition, tables: &Tables) -> Result<Arc<Engine>> {
             Some(table) => engine.register("bronze", name, Arc::new(table.clone())),
             None => engine.register("bronze", name, Arc::new(log::bronze(layout, name, &stream.schema))),
         }
-        engine.register("rejects", name, Arc::new(log::rejects(layout, name, tables.resolved.clone())));
+        engine.register("rejects", name, Arc::new(log::rejects(layout, name, tables.gone.clone())));
     }
     for name in definition.loaded.pipeline.lookups.keys() {
         let Some(rows) = definition.lookups.table(name) else { continue };

@@ -123,7 +123,7 @@ impl Writer {
         };
         let labels = [("stream", stream), ("log", log)];
         let figures = Figures {
-            sync_seconds: metrics::histogram!("bourn_log_sync_seconds", &labels),
+            sync_seconds: metrics::histogram!("bourn_log_fsync_seconds", &labels),
             bytes: metrics::counter!("bourn_log_bytes_total", &labels),
             frames: metrics::counter!("bourn_log_frames_total", &labels),
             events: metrics::counter!("bourn_log_events_total", &labels),

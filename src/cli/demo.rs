@@ -92,7 +92,7 @@ impl Demo {
         let stream = templates::find(&self.template).map_or("flights", |template| template.stream);
         let addresses = &server.addresses;
         println!("serving until Ctrl-C:");
-        println!("  curl -d '{{…}}' http://{}/v1/streams/{stream}", addresses.http);
+        println!("  curl --json '{{…}}' http://{}/v1/streams/{stream}", addresses.http);
         println!("  curl -d 'select count(*) from silver.{stream}' http://{}/v1/sql", addresses.http);
         if let Some(pg) = addresses.pg_address() {
             println!(

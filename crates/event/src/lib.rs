@@ -7,20 +7,28 @@
 mod batch;
 pub mod click;
 mod clock;
+mod function;
 mod ledger;
 mod log;
 mod query;
 mod record;
 mod reject;
+mod run;
 mod span;
+mod streams;
+mod task;
 mod value;
 
 pub use batch::{Decoded, Drop, Refined, SYSTEM_COLUMNS, system_fields};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use function::{FunctionError, Functions, Invocation, InvokeError, Invoked};
 pub use ledger::{Counts, Ledger, Outcome, SourceCounts};
 pub use log::{Ack, AppendError, Delivery, Draft, Log, Receipt};
 pub use query::{Query, QueryError, QueryOptions, Rows};
 pub use record::RecordError;
 pub use reject::{Fault, Reject, RejectReason};
+pub use run::{JobDone, Jobs, Run, RunKind, RunStatus};
 pub use span::{Producer, Span};
+pub use streams::{SendError, Sending, Sent, Streams};
+pub use task::{TaskFailure, TaskRequest, Tasks};
 pub use value::{Micros, Offset, SystemColumn};

@@ -1,0 +1,1 @@
+//! Amazon States Language: definitions, their faults, and everything that is evaluated in them.

@@ -1,0 +1,1 @@
+//! What a workflow's Task can run: functions, SQL, jobs, keyed state, streams, notifiers, HTTP.

@@ -1,0 +1,1 @@
+//! Schedules, triggers and runs: when something begins, and how it ended.

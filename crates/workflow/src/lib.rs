@@ -1,0 +1,1 @@
+//! Workflows: executions of Amazon States Language machines, durable and resumable.

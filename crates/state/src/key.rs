@@ -16,7 +16,10 @@
 //! | 0 | the format's version |
 //! | 1–99 | the route |
 //! | 100–199 | views and serving tables |
-//! | 200–299 | workflow history and schedules |
+//! | 200–219 | workflows: executions, history, timers |
+//! | 220–239 | functions: asynchronous invocations, metering |
+//! | 240–259 | schedules, triggers and runs |
+//! | 260–279 | keyed tables |
 //! | 300–399 | quality and alerts |
 
 use std::fmt;

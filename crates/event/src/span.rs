@@ -14,6 +14,22 @@ pub struct Producer {
     pub sequence: u64,
 }
 
+/// Ids of producers that send once begin with this. There is one for each sending, so a log forgets
+/// them sooner than others.
+const ONCE: &str = "once/";
+
+impl Producer {
+    /// The producer of a single sending that may be repeated after a crash.
+    pub fn once(id: &str) -> Self {
+        Self { id: format!("{ONCE}{id}"), sequence: 1 }
+    }
+
+    /// Was it made by [`Producer::once`]?
+    pub fn is_once(id: &str) -> bool {
+        id.starts_with(ONCE)
+    }
+}
+
 /// A run of consecutive events in a frame that share a source and a producer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {

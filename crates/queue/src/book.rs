@@ -2,7 +2,7 @@
 //! high water. Pure; the same book comes out of a snapshot and the frames behind it.
 
 use crate::format::{FrameHeader, HeldProducer, Snapshot};
-use bourn_event::{Micros, Offset, Span};
+use bourn_event::{Micros, Offset, Producer, Span};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -36,13 +36,20 @@ impl Book {
         }
     }
 
-    /// The snapshot a segment that starts here opens with. Producers idle for longer than
-    /// `idle` before `now` are left out.
-    pub fn snapshot(&self, name: &str, now: Micros, idle: Micros) -> Snapshot {
+    /// Forgets producers that were silent for longer than `idle`, and those that send once for
+    /// longer than `once_idle`.
+    pub fn forget(&mut self, now: Micros, idle: Micros, once_idle: Micros) {
+        self.producers.retain(|id, held| {
+            let idle = if Producer::is_once(id) { once_idle } else { idle };
+            held.used_at >= now.saturating_sub(idle)
+        });
+    }
+
+    /// The snapshot a segment that starts here opens with.
+    pub fn snapshot(&self, name: &str, now: Micros) -> Snapshot {
         let mut producers: Vec<_> = self
             .producers
             .iter()
-            .filter(|(_, held)| held.used_at >= now.saturating_sub(idle))
             .map(|(id, held)| HeldProducer { id: id.clone(), sequence: held.sequence, used_at: held.used_at })
             .collect();
         producers.sort_unstable_by(|a, b| a.id.cmp(&b.id));
@@ -146,7 +153,6 @@ pub(crate) fn keep(spans: &[Span], kept: &[bool], payload: &[u8]) -> (Arc<[Span]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bourn_event::Producer;
 
     fn span(id: Option<&str>, sequence: u64, count: u32) -> Span {
         let producer = id.map(|id| Producer { id: id.into(), sequence });
@@ -175,11 +181,16 @@ mod tests {
     #[test]
     fn a_snapshot_holds_the_book_but_idle_producers() {
         let mut book = Book::default();
-        book.producers.insert("old".into(), Held { sequence: 1, used_at: 10 });
-        book.producers.insert("new".into(), Held { sequence: 2, used_at: 90 });
+        let once = |id: &str| Producer::once(id).id;
+        for (id, used_at) in [("old".into(), 10), ("new".into(), 60), (once("old"), 60), (once("new"), 90)] {
+            book.producers.insert(id, Held { sequence: 1, used_at });
+        }
         book.apply_unknown(4);
-        let again = Book::of(book.snapshot("s", 100, 50));
-        assert_eq!((again.end, again.received[DAMAGED_SOURCE], again.producers.len()), (4, 4, 1));
-        assert!(again.producers.contains_key("new"));
+        book.forget(100, 50, 20);
+        let again = Book::of(book.snapshot("s", 100));
+        assert_eq!((again.end, again.received[DAMAGED_SOURCE]), (4, 4));
+        let mut kept: Vec<_> = again.producers.into_keys().collect();
+        kept.sort();
+        assert_eq!(kept, ["new".to_string(), once("new")]);
     }
 }

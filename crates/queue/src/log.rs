@@ -46,13 +46,15 @@ pub struct LogOptions {
     pub tail_memory_bytes: usize,
     /// Producers that were silent for longer are forgotten at the next new segment.
     pub producer_idle: Duration,
+    /// The same for producers that send once.
+    pub once_idle: Duration,
     pub clock: Arc<dyn Clock>,
     pub files: Arc<dyn FileSystem>,
 }
 
 impl LogOptions {
     /// Defaults on the machine's clock and file system: segments of 256 MiB or an hour, nothing
-    /// deleted, 4 GiB of budget, 64 MiB of tail, producers kept for 30 days.
+    /// deleted, 4 GiB of budget, 64 MiB of tail, producers kept for 30 days, those that send once for one.
     pub fn new(name: impl Into<String>, dir: impl Into<PathBuf>, sealed_dir: impl Into<PathBuf>) -> Self {
         Self {
             name: name.into(),
@@ -65,6 +67,7 @@ impl LogOptions {
             budget_bytes: 4 << 30,
             tail_memory_bytes: 64 << 20,
             producer_idle: Duration::from_secs(30 * 86_400),
+            once_idle: Duration::from_secs(86_400),
             clock: Arc::new(SystemClock),
             files: Arc::new(RealFiles),
         }

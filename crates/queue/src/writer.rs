@@ -322,9 +322,8 @@ impl Writer {
         let (snapshot, first_offset) = {
             let mut state = self.shared.state.lock();
             let now = state.book.received_last.max(options.clock.now());
-            let idle = micros(options.producer_idle);
-            state.book.producers.retain(|_, held| held.used_at >= now.saturating_sub(idle));
-            (state.book.snapshot(&options.name, now, idle), state.book.end)
+            state.book.forget(now, micros(options.producer_idle), micros(options.once_idle));
+            (state.book.snapshot(&options.name, now), state.book.end)
         };
         let path = options.dir.join(segments::file_name(first_offset));
         // Left by an attempt that failed before anything was acknowledged into it.

@@ -41,6 +41,14 @@ pub enum Key {
     Replay { stream: String },
     /// 6: how far a stream's rejects were purged: the offset behind the last one.
     PurgedRejects { stream: String },
+    /// 240: how far a schedule has come, and its runs that are not over.
+    Schedule { name: String },
+    /// 241: a run, by its id, which sorts by time.
+    Run { id: String },
+    /// 242: the offset behind the last event of a stream that its triggers have settled.
+    TriggerOffset { stream: String },
+    /// 243: how far a backfill has come.
+    Backfill { name: String },
 }
 
 /// The variants of [`Key`] by their stable number.
@@ -54,10 +62,14 @@ pub enum KeyKind {
     ResolvedReject = 4,
     Replay = 5,
     PurgedRejects = 6,
+    Schedule = 240,
+    Run = 241,
+    TriggerOffset = 242,
+    Backfill = 243,
 }
 
 impl KeyKind {
-    pub const ALL: [KeyKind; 7] = [
+    pub const ALL: [KeyKind; 11] = [
         Self::FormatVersion,
         Self::FinishedFile,
         Self::TableGeneration,
@@ -65,6 +77,10 @@ impl KeyKind {
         Self::ResolvedReject,
         Self::Replay,
         Self::PurgedRejects,
+        Self::Schedule,
+        Self::Run,
+        Self::TriggerOffset,
+        Self::Backfill,
     ];
 
     pub const fn number(self) -> u16 {
@@ -101,6 +117,10 @@ impl<'a> Scope<'a> {
         let mut bytes = self.kind.number().to_be_bytes().to_vec();
         if let Some(stream) = self.stream {
             put_text(stream, &mut bytes);
+            Self::Schedule { name: text }
+            | Self::Run { id: text }
+            | Self::TriggerOffset { stream: text }
+            | Self::Backfill { name: text } => put_text(text, &mut bytes),
         }
         bytes
     }
@@ -116,6 +136,10 @@ impl Key {
             Self::ResolvedReject { .. } => KeyKind::ResolvedReject,
             Self::Replay { .. } => KeyKind::Replay,
             Self::PurgedRejects { .. } => KeyKind::PurgedRejects,
+            Self::Schedule { .. } => KeyKind::Schedule,
+            Self::Run { .. } => KeyKind::Run,
+            Self::TriggerOffset { .. } => KeyKind::TriggerOffset,
+            Self::Backfill { .. } => KeyKind::Backfill,
         }
     }
 
@@ -160,6 +184,10 @@ impl Key {
             }
             KeyKind::Replay => Self::Replay { stream: take_text(rest)? },
             KeyKind::PurgedRejects => Self::PurgedRejects { stream: take_text(rest)? },
+            KeyKind::Schedule => Self::Schedule { name: take_text(rest)? },
+            KeyKind::Run => Self::Run { id: take_text(rest)? },
+            KeyKind::TriggerOffset => Self::TriggerOffset { stream: take_text(rest)? },
+            KeyKind::Backfill => Self::Backfill { name: take_text(rest)? },
         };
         rest.is_empty().then_some(key)
     }

@@ -35,6 +35,10 @@ fn encodings_are_golden() {
     );
     check(Key::Replay { stream: text("") }, 5, b"\0\x05\0\x01");
     check(Key::PurgedRejects { stream: stream() }, 6, b"\0\x06orders\0\x01");
+    check(Key::Schedule { name: text("nightly") }, 240, b"\0\xf0nightly\0\x01");
+    check(Key::Run { id: text("20260101") }, 241, b"\0\xf120260101\0\x01");
+    check(Key::TriggerOffset { stream: stream() }, 242, b"\0\xf2orders\0\x01");
+    check(Key::Backfill { name: text("b") }, 243, b"\0\xf3b\0\x01");
 }
 
 #[test]

@@ -49,6 +49,10 @@ pub enum Key {
     TriggerOffset { stream: String },
     /// 243: how far a backfill has come.
     Backfill { name: String },
+    /// 220: an asynchronous invocation that is not settled yet, in the order of arrival.
+    PendingInvocation { function: String, sequence: u64 },
+    /// 221: an asynchronous invocation that was given up and has no other place to go.
+    DeadInvocation { function: String, sequence: u64 },
 }
 
 /// The variants of [`Key`] by their stable number.
@@ -66,10 +70,12 @@ pub enum KeyKind {
     Run = 241,
     TriggerOffset = 242,
     Backfill = 243,
+    PendingInvocation = 220,
+    DeadInvocation = 221,
 }
 
 impl KeyKind {
-    pub const ALL: [KeyKind; 11] = [
+    pub const ALL: [KeyKind; 13] = [
         Self::FormatVersion,
         Self::FinishedFile,
         Self::TableGeneration,
@@ -81,6 +87,8 @@ impl KeyKind {
         Self::Run,
         Self::TriggerOffset,
         Self::Backfill,
+        Self::PendingInvocation,
+        Self::DeadInvocation,
     ];
 
     pub const fn number(self) -> u16 {
@@ -140,6 +148,8 @@ impl Key {
             Self::Run { .. } => KeyKind::Run,
             Self::TriggerOffset { .. } => KeyKind::TriggerOffset,
             Self::Backfill { .. } => KeyKind::Backfill,
+            Self::PendingInvocation { .. } => KeyKind::PendingInvocation,
+            Self::DeadInvocation { .. } => KeyKind::DeadInvocation,
         }
     }
 
@@ -158,6 +168,10 @@ impl Key {
             Self::LakeUpload { stream, first_offset: offset } | Self::ResolvedReject { stream, offset } => {
                 put_text(stream, &mut bytes);
                 bytes.extend_from_slice(&offset.to_be_bytes());
+            }
+            Self::PendingInvocation { function, sequence } | Self::DeadInvocation { function, sequence } => {
+                put_text(function, &mut bytes);
+                bytes.extend_from_slice(&sequence.to_be_bytes());
             }
         }
         bytes
@@ -188,6 +202,12 @@ impl Key {
             KeyKind::Run => Self::Run { id: take_text(rest)? },
             KeyKind::TriggerOffset => Self::TriggerOffset { stream: take_text(rest)? },
             KeyKind::Backfill => Self::Backfill { name: take_text(rest)? },
+            KeyKind::PendingInvocation => {
+                Self::PendingInvocation { function: take_text(rest)?, sequence: take_number(rest)? }
+            }
+            KeyKind::DeadInvocation => {
+                Self::DeadInvocation { function: take_text(rest)?, sequence: take_number(rest)? }
+            }
         };
         rest.is_empty().then_some(key)
     }

@@ -39,6 +39,16 @@ fn encodings_are_golden() {
     check(Key::Run { id: text("20260101") }, 241, b"\0\xf120260101\0\x01");
     check(Key::TriggerOffset { stream: stream() }, 242, b"\0\xf2orders\0\x01");
     check(Key::Backfill { name: text("b") }, 243, b"\0\xf3b\0\x01");
+    check(
+        Key::PendingInvocation { function: text("score"), sequence: 1 },
+        220,
+        b"\0\xdcscore\0\x01\0\0\0\0\0\0\0\x01",
+    );
+    check(
+        Key::DeadInvocation { function: text("score"), sequence: 2 },
+        221,
+        b"\0\xddscore\0\x01\0\0\0\0\0\0\0\x02",
+    );
 }
 
 #[test]

@@ -1,1 +1,3 @@
 //! What a workflow's Task can run: functions, SQL, jobs, keyed state, streams, notifiers, HTTP.
+
+pub mod outbound;

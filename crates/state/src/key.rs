@@ -125,10 +125,6 @@ impl<'a> Scope<'a> {
         let mut bytes = self.kind.number().to_be_bytes().to_vec();
         if let Some(stream) = self.stream {
             put_text(stream, &mut bytes);
-            Self::Schedule { name: text }
-            | Self::Run { id: text }
-            | Self::TriggerOffset { stream: text }
-            | Self::Backfill { name: text } => put_text(text, &mut bytes),
         }
         bytes
     }
@@ -165,6 +161,10 @@ impl Key {
             Self::TableGeneration { stream } | Self::Replay { stream } | Self::PurgedRejects { stream } => {
                 put_text(stream, &mut bytes);
             }
+            Self::Schedule { name: text }
+            | Self::Run { id: text }
+            | Self::TriggerOffset { stream: text }
+            | Self::Backfill { name: text } => put_text(text, &mut bytes),
             Self::LakeUpload { stream, first_offset: offset } | Self::ResolvedReject { stream, offset } => {
                 put_text(stream, &mut bytes);
                 bytes.extend_from_slice(&offset.to_be_bytes());

@@ -1,5 +1,6 @@
 //! How ledgers are printed.
 
+use crate::cli::Outcome;
 use crate::ledger::Proof;
 use anyhow::Result;
 use bourn_event::{Counts, Ledger};
@@ -93,6 +94,24 @@ pub fn proofs_text(proofs: &BTreeMap<String, Proof>) -> String {
     text
 }
 
+/// Objects as a table of these columns, or as JSON with all they hold.
+pub fn print_rows(rows: &Value, columns: &[&str], json: bool) -> Outcome {
+    if json {
+        println!("{rows}");
+        return Ok(());
+    }
+    let cell = |row: &Value, column: &str| match &row[column] {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let mut table = vec![columns.iter().map(|column| column.replace('_', " ")).collect::<Vec<_>>()];
+    let rows = rows.as_array().map_or(&[][..], Vec::as_slice);
+    table.extend(rows.iter().map(|row| columns.iter().map(|column| cell(row, column)).collect()));
+    print!("{}", lined_up(&table, |_| false));
+    Ok(())
+}
+
 fn header() -> Vec<String> {
     std::iter::once("stream").chain(COLUMNS).map(String::from).collect()
 }
@@ -103,6 +122,10 @@ fn cells(name: &str, counts: &Counts) -> Vec<String> {
 
 /// Columns side by side: the first to the left, numbers to the right.
 fn aligned(rows: &[Vec<String>]) -> String {
+    lined_up(rows, |column| column > 0)
+}
+
+fn lined_up(rows: &[Vec<String>], is_right: impl Fn(usize) -> bool) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -110,9 +133,9 @@ fn aligned(rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().enumerate().map(|(column, cell)| match column {
-            0 => format!("{cell:<width$}", width = widths[column]),
-            _ => format!("{cell:>width$}", width = widths[column]),
+        let cells = row.iter().enumerate().map(|(column, cell)| match is_right(column) {
+            false => format!("{cell:<width$}", width = widths[column]),
+            true => format!("{cell:>width$}", width = widths[column]),
         });
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');

@@ -30,5 +30,7 @@ select
   temp as temperature_f,
   wind_speed as wind_speed_mph,
   precip as precipitation_inches,
-  visib as visibility_miles
+  visib as visibility_miles,
+  holiday,
+  holiday_days
 from events

@@ -1,0 +1,49 @@
+//! Buckets of the lake, as a distributed Map reads its items from them and writes its results to them.
+
+use async_trait::async_trait;
+use bourn_event::TaskFailure;
+use bourn_lake::{Lake, LakeError};
+use bourn_workflow::{ObjectItem, Objects};
+use bytes::Bytes;
+use std::sync::Arc;
+
+pub struct Buckets(pub Arc<Lake>);
+
+#[async_trait]
+impl Objects for Buckets {
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+        max: usize,
+    ) -> Result<Vec<ObjectItem>, TaskFailure> {
+        let found = self.0.objects(bucket, prefix, after, max).await.map_err(failure)?;
+        let item = |object: bourn_lake::StoredObject| ObjectItem {
+            key: object.key,
+            size: object.size_bytes,
+            etag: object.etag,
+            modified_s: object.modified_ms.div_euclid(1000),
+        };
+        Ok(found.into_iter().map(item).collect())
+    }
+
+    async fn get(&self, bucket: &str, key: &str, bytes_max: u64) -> Result<Bytes, TaskFailure> {
+        match self.0.object(bucket, key, bytes_max).await.map_err(failure)? {
+            Some(bytes) => Ok(bytes),
+            None => {
+                let cause = format!("The specified key does not exist: {bucket}/{key}.");
+                Err(TaskFailure::new("S3.NoSuchKeyException", cause))
+            }
+        }
+    }
+
+    async fn put(&self, bucket: &str, key: &str, body: Bytes) -> Result<String, TaskFailure> {
+        self.0.put_object(bucket, key, body).await.map_err(failure)
+    }
+}
+
+fn failure(error: LakeError) -> TaskFailure {
+    let name = if error.is_retryable() { "S3.SdkClientException" } else { "S3.S3Exception" };
+    TaskFailure::new(name, error.to_string())
+}

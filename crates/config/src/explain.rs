@@ -158,8 +158,11 @@ impl Explainer<'_> {
         if let Some(words) = words_of(branches, at) {
             return self.wrong_word(at, found, words.iter().map(String::as_str).collect());
         }
+        // A mapping was never meant to be a word.
+        let nested = found.is_object() || found.is_array();
         let fitting: Vec<_> = branches
             .iter()
+            .filter(|branch| !(nested && words_of(std::slice::from_ref(*branch), at).is_some()))
             .filter(|branch| {
                 !branch
                     .iter()

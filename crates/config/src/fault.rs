@@ -118,7 +118,7 @@ pub(crate) struct Place {
 }
 
 /// Where each value of a definition stands, by JSON pointer (RFC 6901).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Places {
     pub(crate) files: Vec<String>,
     pub(crate) by_pointer: BTreeMap<String, Place>,
@@ -127,7 +127,31 @@ pub struct Places {
     pub(crate) references: BTreeMap<String, Vec<(String, String)>>,
 }
 
+impl fmt::Debug for Places {
+    /// Without what references stand for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let references: Vec<&String> = self.references.keys().collect();
+        f.debug_struct("Places")
+            .field("files", &self.files)
+            .field("by_pointer", &self.by_pointer)
+            .field("references", &references)
+            .finish()
+    }
+}
+
 impl Places {
+    /// Does anything stand at `pointer`?
+    pub(crate) fn has(&self, pointer: &str) -> bool {
+        self.by_pointer.contains_key(pointer)
+    }
+
+    /// What is written where references stand, by the pointers of their values.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.references.iter().filter_map(|(at, parts)| {
+            Some((at.as_str(), parts.first().map(|(written, _)| written.as_str())?))
+        })
+    }
+
     /// A fault of the value at `pointer` (such as `/streams/orders/transform`). If nothing stands
     /// there, the place is that of the nearest value around it.
     pub fn fault_at(&self, pointer: &str, message: impl Into<String>, hint: Option<String>) -> Fault {

@@ -28,6 +28,18 @@ impl Loaded {
     pub fn path(&self, relative: &Path) -> PathBuf {
         self.dir.join(relative)
     }
+
+    /// Every setting in force, to be shown: secrets are hidden, and where a value came by reference the
+    /// reference stands.
+    pub fn shown(&self) -> Value {
+        let mut value = serde_json::to_value(&self.pipeline).unwrap_or_default();
+        for (pointer, written) in self.places.written() {
+            if let Some(place) = value.pointer_mut(pointer) {
+                *place = Value::String(written.to_string());
+            }
+        }
+        value
+    }
 }
 
 /// Loads `bourn.yaml` of a folder. `Err` holds every fault that can be told at once.
@@ -120,7 +132,20 @@ fn remove(value: &mut Value, pointer: &str) {
     }
 }
 
-/// Leaves out the parts that do not decode: sections, streams and lookups, and keys of a stream.
+/// Sections whose members have names.
+const MEMBERS: [&str; 9] = [
+    "streams",
+    "lookups",
+    "functions",
+    "workflows",
+    "schedules",
+    "triggers",
+    "keyed",
+    "notifiers",
+    "connections",
+];
+
+/// Leaves out the parts that do not decode: sections, their members, and keys of a member.
 fn salvage(value: &Value) -> Option<Pipeline> {
     let mut kept = serde_json::Map::new();
     kept.insert("name".into(), "_".into());
@@ -133,9 +158,7 @@ fn salvage(value: &Value) -> Option<Pipeline> {
             }
         } else if decodes(content) {
             kept.insert(section.clone(), content.clone());
-        } else if let (true, Some(members)) =
-            (["streams", "lookups"].contains(&section.as_str()), content.as_object())
-        {
+        } else if let (true, Some(members)) = (MEMBERS.contains(&section.as_str()), content.as_object()) {
             let mut good = serde_json::Map::new();
             for (name, member) in members {
                 let whole = |member: &Value| decodes(&serde_json::json!({name.as_str(): member}));
@@ -156,7 +179,7 @@ fn salvage_member(member: &Value, decodes: impl Fn(&Value) -> bool) -> Option<Va
     let mut member = member.clone();
     let keys: Vec<String> = member.as_object()?.keys().cloned().collect();
     // A key is kept if it decodes beside the ones that must be there.
-    let required = ["schema", "file", "key"];
+    let required = ["schema", "file", "key", "runtime", "when", "run", "pattern", "webhook"];
     let mut probe: serde_json::Map<String, Value> = serde_json::Map::new();
     for key in required {
         if let Some(value) = member.get(key) {

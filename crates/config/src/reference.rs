@@ -83,6 +83,8 @@ impl<'a> Writer<'a> {
             self.nested(&format!("{path}.<name>"), values, level);
         } else if let Some(items) = node.get("items") {
             self.nested(&format!("{path}[]"), items, level);
+        } else if let Some(choices) = node.get("anyOf").and_then(Value::as_array) {
+            choices.iter().for_each(|choice| self.nested(path, choice, level));
         } else if let Some(variants) = node.get("oneOf").and_then(Value::as_array) {
             for variant in variants {
                 for (key, property) in

@@ -54,4 +54,4 @@ impl Context<'_> {
 }
 
 /// A folder of data must not make a fault slow.
-const MAX_LISTED: usize = 1_000;
+pub(super) const MAX_LISTED: usize = 1_000;

@@ -124,7 +124,7 @@ fn postgres(context: &mut Context<'_>) {
         let hint = "set `postgres.password: ${env:…}`, or listen on 127.0.0.1";
         context.fault("/postgres/listen", message, Some(hint.into()));
     }
-    if postgres.password.as_deref() == Some("") {
+    if postgres.password.as_ref().is_some_and(|password| password.reveal().is_empty()) {
         context.fault("/postgres/password", "the password is empty", None);
     }
     if postgres.password.is_some() && !context.places.references.contains_key("/postgres/password") {

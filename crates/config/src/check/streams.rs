@@ -1,6 +1,6 @@
 //! `streams:` and `lookups:`: names, sources, stages, limits.
 
-use super::Context;
+use super::{Context, outside};
 use crate::fault::child;
 use crate::model::{ByteSize, Enrich, FileSource, KeyList, LookupStep, Source, Stream};
 use crate::suggest;
@@ -20,7 +20,7 @@ pub(super) fn check(context: &mut Context<'_>) {
         context.identifier(&at, name);
         context.file(&format!("{at}/schema"), &stream.schema);
         if let Some(transform) = &stream.transform {
-            context.file(&format!("{at}/transform"), transform);
+            outside::transform(context, &format!("{at}/transform"), transform);
         }
         sources(context, &at, name, stream, &mut watched);
         stages(context, &at, stream);
@@ -96,8 +96,13 @@ fn stages(context: &mut Context<'_>, at: &str, stream: &Stream) {
         context.longer_than_nothing(&format!("{at}/dedupe/window"), dedupe.window);
         context.at_least(&format!("{at}/dedupe/memory"), dedupe.memory, ByteSize::mib(1));
     }
-    for (index, Enrich::Lookup(step)) in stream.enrich.iter().enumerate() {
-        lookup_step(context, &format!("{at}/enrich/{index}/lookup"), step);
+    for (index, step) in stream.enrich.iter().enumerate() {
+        let at = format!("{at}/enrich/{index}");
+        match step {
+            Enrich::Lookup(step) => lookup_step(context, &format!("{at}/lookup"), step),
+            Enrich::Function(step) => outside::function_step(context, &format!("{at}/function"), step),
+            Enrich::Http(step) => outside::http_step(context, &format!("{at}/http"), step),
+        }
     }
     let mut columns = BTreeSet::new();
     for (index, partition) in stream.partition_by.iter().enumerate() {
@@ -136,7 +141,7 @@ fn lookup_step(context: &mut Context<'_>, at: &str, step: &LookupStep) {
     }
 }
 
-fn key_list(context: &mut Context<'_>, at: &str, keys: &KeyList) {
+pub(super) fn key_list(context: &mut Context<'_>, at: &str, keys: &KeyList) {
     let names = keys.names();
     if names.is_empty() || names.iter().any(|name| name.trim().is_empty()) {
         context.fault(at, "expected a name or a list of names, found nothing", None);

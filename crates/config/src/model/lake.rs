@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Where the log, the state and the lake live.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Storage {
     /// Folder of the log and the state, relative to the pipeline's folder.
@@ -19,6 +19,15 @@ pub struct Storage {
     /// Options of the object store by their names in the `object_store` crate, such as
     /// `endpoint`, `region`, `access_key_id`, `allow_http`. Secrets by reference.
     pub options: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Storage {
+    /// Options hold the keys of object stores.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options: Vec<&String> = self.options.keys().collect();
+        let mut shown = f.debug_struct("Storage");
+        shown.field("state", &self.state).field("lake", &self.lake).field("options", &options).finish()
+    }
 }
 
 impl Default for Storage {

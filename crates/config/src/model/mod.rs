@@ -4,6 +4,7 @@
 mod function;
 mod lake;
 mod lookup;
+mod outside;
 mod schedule;
 mod server;
 mod stream;
@@ -13,6 +14,10 @@ mod workflow;
 pub use function::{Concurrency, Destination, Function, Runtime};
 pub use lake::{Commit, Compaction, Partition, PartitionFunction, SchemaPolicy, Storage, TableRetention};
 pub use lookup::{Lookup, LookupFormat};
+pub use outside::{
+    AnswerCache, Breaker, Calls, ColumnType, FunctionFailure, FunctionStep, FunctionTransform, HttpFailure,
+    HttpMethod, HttpRetry, HttpStep, PointedColumn, Take, Transform, TransformCall,
+};
 pub use schedule::{InputTransformer, JobName, JobTarget, Missed, Overlap, Schedule, Target, Trigger};
 pub use server::{ApiKey, Postgres, Server, Sql, Tls, Verb};
 pub use stream::{

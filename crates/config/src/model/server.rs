@@ -96,7 +96,7 @@ pub struct Postgres {
     pub user: String,
     /// Password, by reference (`${env:…}` or `${file:…}`). Without one, clients on loopback are
     /// trusted and other addresses are refused.
-    pub password: Option<String>,
+    pub password: Option<super::Secret>,
 }
 
 impl Default for Postgres {

@@ -1,6 +1,7 @@
 //! `streams:`: what comes in, what is expected of it, and the stages it goes through.
 
 use super::lake::{Commit, Compaction, Partition, SchemaPolicy, TableRetention};
+use super::outside::{FunctionStep, HttpStep, Transform};
 use super::units::{ByteSize, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,9 +31,9 @@ pub struct Stream {
     /// Columns from elsewhere, in this order.
     #[serde(default)]
     pub enrich: Vec<Enrich>,
-    /// A file with one SELECT over the table `events`, relative to the pipeline's folder.
+    /// A file with one SELECT over the table `events`, relative to the pipeline's folder, or a function.
     #[serde(default)]
-    pub transform: Option<PathBuf>,
+    pub transform: Option<Transform>,
     /// Partition columns of the table.
     #[serde(default)]
     pub partition_by: Vec<Partition>,
@@ -224,6 +225,10 @@ impl KeyList {
 pub enum Enrich {
     /// From a reference table.
     Lookup(LookupStep),
+    /// From one of the pipeline's functions.
+    Function(FunctionStep),
+    /// From an API over HTTP.
+    Http(Box<HttpStep>),
 }
 
 /// Columns from a lookup.

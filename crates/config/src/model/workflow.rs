@@ -2,7 +2,7 @@
 
 use super::units::{ByteSize, Span};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ pub struct KeyedTable {
 }
 
 /// Where notices go (`sns:publish`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Notifier {
     /// Receives a POST with `{"subject", "message", "attributes"}`.
@@ -67,6 +67,13 @@ pub struct Notifier {
     /// The connection whose headers go along.
     #[serde(default)]
     pub connection: Option<String>,
+}
+
+impl fmt::Debug for Notifier {
+    /// The address of a webhook often holds its key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifier").field("connection", &self.connection).finish_non_exhaustive()
+    }
 }
 
 /// How an outside API is reached; used by name, so that definitions hold no secrets.
@@ -117,10 +124,13 @@ pub struct AccessKey {
     pub secret: Secret,
 }
 
-/// A value that is never printed.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A value that is never printed, nor written when settings are shown.
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(String);
+
+/// What is shown in place of a secret.
+pub(crate) const HIDDEN: &str = "(hidden)";
 
 impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
@@ -135,6 +145,12 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
+        f.write_str(HIDDEN)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(HIDDEN)
     }
 }

@@ -260,3 +260,291 @@ fn a_fault_prints_its_place_and_its_hint() {
     assert_eq!(json[0]["path"], "stream");
     assert_eq!(json[0]["line"], 2);
 }
+
+/// `body` stands at the top; the pipeline has the stream `orders` and the function `score`.
+fn in_pipeline(body: &str, expected: &[Expected]) {
+    let dir = folder();
+    std::fs::create_dir_all(dir.path().join("functions/score")).expect("folder");
+    std::fs::create_dir_all(dir.path().join("workflows")).expect("folder");
+    std::fs::write(dir.path().join("workflows/nightly.asl.json"), "{}").expect("file");
+    let text = format!(
+        "{body}name: t\nfunctions:\n  score: {{runtime: python3, handler: score.handle}}\nstreams:\n  orders: {{schema: \
+         schemas/order.json}}\n"
+    );
+    let found = match load_text(&text, "bourn.yaml", dir.path()) {
+        Ok(_) => Faults::default(),
+        Err(faults) => faults,
+    };
+    let same = found.0.len() == expected.len() && found.0.iter().zip(expected).all(|(f, e)| matches(f, e));
+    assert!(same, "definition:\n{text}\nexpected: {expected:#?}\nfound:\n{found}");
+}
+
+#[test]
+fn steps_that_call_name_what_is_there() {
+    let dir = folder();
+    std::fs::create_dir_all(dir.path().join("functions/score")).expect("folder");
+    // The step, the text that the fault points at, and the fault.
+    let cases: &[(&str, &str, &str, &str, &str)] = &[
+        (
+            "enrich: [function: {name: scor, take: {a: text}}]",
+            "scor,",
+            "enrich[0].function.name",
+            "no function `scor`",
+            "`score`",
+        ),
+        (
+            "enrich: [function: {name: score, take: {a: txt}}]",
+            "txt",
+            "enrich[0].function.take.a",
+            "`txt` is not one of",
+            "`text`",
+        ),
+        (
+            "enrich: [function: {name: score, take: {a: {type: text, from: /x, form: 1}}}]",
+            "form:",
+            "enrich[0].function.take.a.form",
+            "unknown key",
+            "`from`",
+        ),
+        (
+            "enrich: [function: {name: score, take: {a: {type: text, from: xy}}}]",
+            "xy",
+            "enrich[0].function.take.a.from",
+            "not a JSON pointer",
+            "`/xy`",
+        ),
+        (
+            "enrich: [function: {name: score, take: {a: text}, batch: 0}]",
+            "0}",
+            "enrich[0].function.batch",
+            "out of range",
+            "",
+        ),
+        (
+            "transform: {function: {name: scores, columns: {a: text}}}",
+            "scores",
+            "transform.function.name",
+            "no function `scores`",
+            "`score`",
+        ),
+        (
+            "transform: {functon: {name: score, columns: {a: text}}}",
+            "functon",
+            "transform.functon",
+            "unknown key",
+            "`function`",
+        ),
+        ("transform: 7", "7", "transform", "found the number 7", "\"7\""),
+        (
+            "enrich: [http: {url: 'example.org/{a}', take: {a: text}}]",
+            "'example",
+            "enrich[0].http.url",
+            "not an HTTP address",
+            "https://",
+        ),
+        (
+            "enrich: [http: {url: 'http://x/{a}', connection: crm, take: {a: text}}]",
+            "crm",
+            "enrich[0].http.connection",
+            "no connection `crm`",
+            "`connections`",
+        ),
+        (
+            "enrich: [http: {url: 'http://x/', take: {a: text}}]",
+            "{url",
+            "enrich[0].http",
+            "nothing says",
+            "`on`",
+        ),
+        (
+            "enrich: [http: {url: 'http://x/{a}', batch: 5, on: a, take: {a: text}}]",
+            "'http",
+            "enrich[0].http.url",
+            "cannot name one",
+            "`on`",
+        ),
+        (
+            "enrich: [http: {url: 'http://x/{a}', on: b, take: {a: text}}]",
+            "b,",
+            "enrich[0].http.on",
+            "depends on `a`",
+            "",
+        ),
+        (
+            "enrich: [http: {url: 'http://x/{a}', on_failure: nul, take: {a: text}}]",
+            "nul",
+            "enrich[0].http.on_failure",
+            "`nul` is not one of",
+            "`null`",
+        ),
+        (
+            "enrich: [http: {url: 'http://x/{a}', method: POST, body: {n: '{b}'}, batch: 2, on: [a, b], take: {a: text}}]",
+            "{n:",
+            "enrich[0].http.body",
+            "a body of its own",
+            "",
+        ),
+    ];
+    for (body, at, path, message, hint) in cases {
+        let text = format!(
+            "functions: {{score: {{runtime: provided}}}}\nname: t\nstreams:\n  orders: {{schema: schemas/order.json, {body}}}\n"
+        );
+        let line = text.lines().nth(3).expect("the stream's line");
+        let column = line.rfind(at).expect(at) + 1;
+        let found = load_text(&text, "bourn.yaml", dir.path()).expect_err(&text);
+        let path = format!("streams.orders.{path}");
+        let [fault] = found.0.as_slice() else { panic!("{text}\n{found}") };
+        assert_eq!((fault.line, fault.column, &fault.path), (4, column, &path), "{text}\n{found}");
+        assert!(fault.message.contains(message), "{text}\n{found}");
+        assert!(fault.hint.as_deref().unwrap_or("").contains(hint), "{text}\n{found}");
+    }
+}
+
+#[test]
+fn functions_have_limits_and_their_secrets_are_references() {
+    let dir = folder();
+    std::fs::create_dir_all(dir.path().join("functions/f")).expect("folder");
+    let cases: &[(&str, &str, &str)] = &[
+        ("runtime: ruby", "functions.f.runtime", "`ruby` is not one of"),
+        ("runtime: python3", "functions.f", "`handler` is missing"),
+        ("runtime: python3, handler: handle", "functions.f.handler", "is not `module.function`"),
+        ("runtime: provided, code: elsewhere", "functions.f.code", "there is no folder `elsewhere`"),
+        ("runtime: provided, memory: 16MiB", "functions.f.memory", "at least 32MiB"),
+        ("runtime: provided, timeout: 16m", "functions.f.timeout", "at most 15m"),
+        ("runtime: provided, retries: 3", "functions.f.retries", "at most 2"),
+        ("runtime: provided, concurrency: {max: 0}", "functions.f.concurrency.max", "out of range"),
+        (
+            "runtime: provided, concurrency: {reserved: 11}",
+            "functions.f.concurrency.reserved",
+            "more than `max`",
+        ),
+        ("runtime: provided, secrets: {K: abc}", "functions.f.secrets.K", "plain text"),
+        (
+            "runtime: provided, environment: {1a: x}",
+            "functions.f.environment.1a",
+            "not the name of a variable",
+        ),
+        ("runtime: provided, on_failure: {stream: x}", "functions.f.on_failure.stream", "no stream `x`"),
+        ("runtime: provided, on_failure: {function: f}", "functions.f.on_failure.function", "its own"),
+        ("runtime: provided, on_failure: {queue: f}", "functions.f.on_failure.queue", "unknown key"),
+    ];
+    for (body, path, message) in cases {
+        let text = format!("name: t\nfunctions:\n  f: {{{body}}}\n");
+        let found = load_text(&text, "bourn.yaml", dir.path()).expect_err(&text);
+        let [fault] = found.0.as_slice() else { panic!("{text}\n{found}") };
+        assert!(fault.path == *path && fault.message.contains(message), "{text}\n{found}");
+    }
+}
+
+#[test]
+fn what_begins_and_what_is_reached_must_be_there() {
+    in_pipeline("", &[]);
+    in_pipeline("schedules: {a: {when: 0 2 * * *, run: {workflow: nightly}}}\n", &[]);
+    in_pipeline(
+        "triggers: {a: {pattern: {source: [bourn]}, run: {job: {name: compact, stream: orders}}}}\n",
+        &[],
+    );
+    in_pipeline("notifiers: {a: {webhook: 'https://x/y'}}\nkeyed: {k: {key: id}}\n", &[]);
+    let cases: &[(&str, usize, &str, &str, &str)] = &[
+        (
+            "schedules: {a: {when: x, run: {workflow: nightli}}}",
+            42,
+            "schedules.a.run.workflow",
+            "no workflow",
+            "`nightly`",
+        ),
+        (
+            "schedules: {a: {when: x, run: {function: scor}}}",
+            42,
+            "schedules.a.run.function",
+            "no function",
+            "`score`",
+        ),
+        ("schedules: {a: {when: '', run: {function: score}}}", 23, "schedules.a.when", "found nothing", ""),
+        (
+            "schedules: {a: {when: x, timezone: '', run: {function: score}}}",
+            36,
+            "schedules.a.timezone",
+            "found nothing",
+            "",
+        ),
+        (
+            "schedules: {a: {when: x, run: {job: {name: compat}}}}",
+            44,
+            "schedules.a.run.job.name",
+            "not one of",
+            "`compact`",
+        ),
+        (
+            "schedules: {a: {when: x, run: {job: {name: replay, stream: o}}}}",
+            60,
+            "schedules.a.run.job.stream",
+            "no stream",
+            "`orders`",
+        ),
+        (
+            "triggers: {a: {pattern: {}, run: {function: score}}}",
+            25,
+            "triggers.a.pattern",
+            "expected an event pattern",
+            "",
+        ),
+        (
+            "workflows: {nightl: {}}",
+            13,
+            "workflows.nightl",
+            "no file `workflows/nightl.asl.json`",
+            "`nightly`",
+        ),
+        ("workflows: {nightly: {history: 0s}}", 32, "workflows.nightly.history", "longer than 0", ""),
+        ("keyed: {k: {key: id, sort: id}}", 28, "keyed.k.sort", "is the key already", ""),
+        ("notifiers: {a: {webhook: x}}", 26, "notifiers.a.webhook", "not an HTTP address", ""),
+        (
+            "notifiers: {a: {webhook: 'http://x', connection: b}}",
+            50,
+            "notifiers.a.connection",
+            "no connection `b`",
+            "",
+        ),
+        (
+            "connections: {a: {headers: {Authorization: abc}}}",
+            44,
+            "connections.a.headers.Authorization",
+            "plain text",
+            "${env:NAME}",
+        ),
+        (
+            "connections: {a: {headers: {'a b': abc}}}",
+            29,
+            "connections.a.headers.a b",
+            "not the name of a header",
+            "",
+        ),
+        (
+            "connections: {a: {basic: {user: u, password: p}}}",
+            46,
+            "connections.a.basic.password",
+            "plain text",
+            "${env:NAME}",
+        ),
+        ("aws: {account: '12345'}", 16, "aws.account", "12 digits", ""),
+        ("aws: {keys: [{id: a, secret: b}]}", 30, "aws.keys[0].secret", "plain text", "${env:NAME}"),
+    ];
+    for (body, column, path, message, hint) in cases {
+        in_pipeline(&format!("{body}\n"), &[(1, *column, path, message, hint)]);
+    }
+}
+
+#[test]
+fn a_member_with_faults_is_still_there_for_those_who_name_it() {
+    check(
+        "name: t
+functions: {f: {runtime: provided, timeout: soon}}
+schedules: {a: {when: x, run: {function: f}}}
+",
+        &[
+            (2, 16, "functions.f", "there is no folder", ""),
+            (2, 45, "functions.f.timeout", "not a duration", ""),
+        ],
+    );
+}

@@ -141,7 +141,10 @@ storage: {options: {\"${env:KEY}\": \"a${file:pg}b\"}}
 ";
     let loaded = load_text(text, "f", dir.path()).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(loaded.pipeline.name, "fallback");
-    assert_eq!(loaded.pipeline.postgres.password.as_deref(), Some("hunter22"));
+    assert_eq!(
+        loaded.pipeline.postgres.password.as_ref().map(bourn_config::Secret::reveal),
+        Some("hunter22")
+    );
     assert_eq!(loaded.pipeline.storage.options["${env:KEY}"], "ahunter22b");
 }
 
@@ -163,6 +166,28 @@ fn a_secret_is_never_shown() {
         assert!(!shown.contains("hunter22") && !shown.contains("%x"), "{text}: {shown}");
         assert!(!faults.is_empty());
     }
+}
+
+#[test]
+fn settings_are_shown_with_references_in_place_of_what_they_stand_for() {
+    let dir = folder(&[("secret", "hunter22")]);
+    let text = "name: t
+postgres: {password: \"${file:secret}\"}
+storage: {options: {secret_access_key: \"${file:secret}\"}}
+notifiers: {n: {webhook: \"https://hooks.example.org/${file:secret}\"}}
+connections: {c: {headers: {authorization: \"Bearer ${file:secret}\"}, basic: {user: u, password: \"${file:secret}\"}}}
+aws: {keys: [{id: a, secret: \"${file:secret}\"}]}
+streams:
+  s: {schema: schemas/order.json, enrich: [http: {url: \"http://x/{id}?key=${file:secret}\", take: {a: text}}]}
+";
+    let loaded = load_text(text, "f", dir.path()).unwrap_or_else(|faults| panic!("{faults}"));
+    let shown = loaded.shown();
+    assert_eq!(shown["postgres"]["password"], "${file:secret}");
+    assert_eq!(shown["notifiers"]["n"]["webhook"], "https://hooks.example.org/${file:secret}");
+    assert!(!shown.to_string().contains("hunter22"), "{shown}");
+    let printed = format!("{loaded:?} {:?}", loaded.pipeline);
+    assert!(!printed.contains("hunter22"), "{printed}");
+    assert_eq!(loaded.pipeline.aws.keys[0].secret.reveal(), "hunter22");
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! A request from its socket to its operation: signature, size, request id.
+
+use crate::error::{AwsError, Protocol, REQUEST_ID};
+use crate::sigv4::Verifier;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+/// The signature service and the protocol of an API.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Api {
+    /// As credential scopes name it.
+    pub(crate) service: &'static str,
+    pub(crate) protocol: Protocol,
+    /// What a body may have at most.
+    pub(crate) body_bytes_max: usize,
+    /// Name of the error that says it has more.
+    pub(crate) too_large: &'static str,
+    /// Status of a signature that is not right.
+    pub(crate) denied: StatusCode,
+}
+
+/// The head and the whole body of a request whose signature is right.
+pub(crate) async fn admit(
+    api: Api,
+    verifier: &Verifier,
+    request: Request<Body>,
+) -> Result<(Parts, Bytes), AwsError> {
+    let (head, body) = request.into_parts();
+    let pending = verifier.begin(&head, api.service).map_err(|fault| fault.into_error(api.denied))?;
+    let body = match Limited::new(body, api.body_bytes_max).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let detail = format!("Request must be smaller than {} bytes", api.body_bytes_max);
+            return Err(AwsError::new(api.too_large, detail).status(StatusCode::PAYLOAD_TOO_LARGE));
+        }
+        Err(error) => {
+            let detail = format!("The request body did not arrive whole: {error}");
+            return Err(AwsError::new("RequestTimeoutException", detail).status(StatusCode::REQUEST_TIMEOUT));
+        }
+    };
+    if let Some(pending) = pending {
+        pending.finish(&head, &body).map_err(|fault| fault.into_error(api.denied))?;
+    }
+    Ok((head, body))
+}
+
+/// Gives an answer its request id, unless it has one.
+pub(crate) fn with_request_id(mut response: Response) -> Response {
+    if !response.headers().contains_key(REQUEST_ID)
+        && let Ok(id) = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string())
+    {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}

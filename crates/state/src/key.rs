@@ -19,7 +19,7 @@
 //! | 200–219 | workflows: executions, history, timers |
 //! | 220–239 | functions: asynchronous invocations, metering |
 //! | 240–259 | schedules, triggers and runs |
-//! | 260–279 | keyed tables |
+//! | 260–279 | keyed tables, queries of workflows |
 //! | 300–399 | quality and alerts |
 
 use std::fmt;
@@ -53,6 +53,15 @@ pub enum Key {
     PendingInvocation { function: String, sequence: u64 },
     /// 221: an asynchronous invocation that was given up and has no other place to go.
     DeadInvocation { function: String, sequence: u64 },
+    /// 260: an item of a keyed table. `partition` is the table's name, `/` and the item's key; `sort` is
+    /// its sort key, or empty.
+    KeyedItem { partition: String, sort: String },
+    /// 261: a write to a keyed table that was done, by the id of its request, with its answer.
+    KeyedRequest { id: String },
+    /// 262: a query that a workflow started.
+    QueryExecution { id: String },
+    /// 263: a page of such a query's rows.
+    QueryRows { id: String, page: u64 },
 }
 
 /// The variants of [`Key`] by their stable number.
@@ -72,10 +81,14 @@ pub enum KeyKind {
     Backfill = 243,
     PendingInvocation = 220,
     DeadInvocation = 221,
+    KeyedItem = 260,
+    KeyedRequest = 261,
+    QueryExecution = 262,
+    QueryRows = 263,
 }
 
 impl KeyKind {
-    pub const ALL: [KeyKind; 13] = [
+    pub const ALL: [KeyKind; 17] = [
         Self::FormatVersion,
         Self::FinishedFile,
         Self::TableGeneration,
@@ -89,6 +102,10 @@ impl KeyKind {
         Self::Backfill,
         Self::PendingInvocation,
         Self::DeadInvocation,
+        Self::KeyedItem,
+        Self::KeyedRequest,
+        Self::QueryExecution,
+        Self::QueryRows,
     ];
 
     pub const fn number(self) -> u16 {
@@ -146,6 +163,10 @@ impl Key {
             Self::Backfill { .. } => KeyKind::Backfill,
             Self::PendingInvocation { .. } => KeyKind::PendingInvocation,
             Self::DeadInvocation { .. } => KeyKind::DeadInvocation,
+            Self::KeyedItem { .. } => KeyKind::KeyedItem,
+            Self::KeyedRequest { .. } => KeyKind::KeyedRequest,
+            Self::QueryExecution { .. } => KeyKind::QueryExecution,
+            Self::QueryRows { .. } => KeyKind::QueryRows,
         }
     }
 
@@ -172,6 +193,15 @@ impl Key {
             Self::PendingInvocation { function, sequence } | Self::DeadInvocation { function, sequence } => {
                 put_text(function, &mut bytes);
                 bytes.extend_from_slice(&sequence.to_be_bytes());
+            }
+            Self::KeyedItem { partition, sort } => {
+                put_text(partition, &mut bytes);
+                put_text(sort, &mut bytes);
+            }
+            Self::KeyedRequest { id } | Self::QueryExecution { id } => put_text(id, &mut bytes),
+            Self::QueryRows { id, page } => {
+                put_text(id, &mut bytes);
+                bytes.extend_from_slice(&page.to_be_bytes());
             }
         }
         bytes
@@ -208,6 +238,10 @@ impl Key {
             KeyKind::DeadInvocation => {
                 Self::DeadInvocation { function: take_text(rest)?, sequence: take_number(rest)? }
             }
+            KeyKind::KeyedItem => Self::KeyedItem { partition: take_text(rest)?, sort: take_text(rest)? },
+            KeyKind::KeyedRequest => Self::KeyedRequest { id: take_text(rest)? },
+            KeyKind::QueryExecution => Self::QueryExecution { id: take_text(rest)? },
+            KeyKind::QueryRows => Self::QueryRows { id: take_text(rest)?, page: take_number(rest)? },
         };
         rest.is_empty().then_some(key)
     }

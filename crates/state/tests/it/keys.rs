@@ -49,6 +49,14 @@ fn encodings_are_golden() {
         221,
         b"\0\xddscore\0\x01\0\0\0\0\0\0\0\x02",
     );
+    check(
+        Key::KeyedItem { partition: text("carts/Sa"), sort: text("N25001") },
+        260,
+        b"\x01\x04carts/Sa\0\x01N25001\0\x01",
+    );
+    check(Key::KeyedRequest { id: text("r1") }, 261, b"\x01\x05r1\0\x01");
+    check(Key::QueryExecution { id: text("q1") }, 262, b"\x01\x06q1\0\x01");
+    check(Key::QueryRows { id: text("q1"), page: 1 }, 263, b"\x01\x07q1\0\x01\0\0\0\0\0\0\0\x01");
 }
 
 #[test]

@@ -62,6 +62,44 @@ pub enum Key {
     QueryExecution { id: String },
     /// 263: a page of such a query's rows.
     QueryRows { id: String, page: u64 },
+    /// 200: a machine, by name.
+    WorkflowMachine { name: String },
+    /// 201: a definition, by the hash of its text.
+    WorkflowRevision { hash: String },
+    /// 202: what never changes about an execution.
+    WorkflowExecution { execution: u64 },
+    /// 203: which execution has a name.
+    WorkflowName { machine: String, name: String },
+    /// 204: what changes about an execution with every step.
+    WorkflowHead { execution: u64 },
+    /// 205: one thread of control of an execution; part 1 is a Map's items.
+    WorkflowFrame { execution: u64, frame: u64, part: u64 },
+    /// 206: events of an execution, from this one on.
+    WorkflowHistory { execution: u64, event: u64 },
+    /// 207: a timer, in the order of time.
+    WorkflowTimer { due: u64, execution: u64, frame: u64, serial: u64 },
+    /// 208: a task that has to be at work.
+    WorkflowInFlight { execution: u64, frame: u64 },
+    /// 209: the executions of a machine, by status.
+    WorkflowIndex { machine: String, status: u64, execution: u64 },
+    /// 210: ended executions, in the order of time.
+    WorkflowEnded { at: u64, execution: u64 },
+    /// 211: an activity.
+    WorkflowActivity { name: String },
+    /// 212: a task that waits for a worker.
+    WorkflowOffer { activity: String, execution: u64, frame: u64 },
+    /// 213: a map run.
+    WorkflowMapRun { map_run: u64 },
+    /// 214: a child of a map run.
+    WorkflowMapChild { map_run: u64, index: u64 },
+    /// 215: items of a map run.
+    WorkflowMapItems { map_run: u64, chunk: u64 },
+    /// 216: tags of a machine or activity.
+    WorkflowTags { arn: String },
+    /// 217: numbers of executions that may have been given.
+    WorkflowCounter,
+    /// 218: how an execution ended.
+    WorkflowOutcome { execution: u64 },
 }
 
 /// The variants of [`Key`] by their stable number.
@@ -85,10 +123,29 @@ pub enum KeyKind {
     KeyedRequest = 261,
     QueryExecution = 262,
     QueryRows = 263,
+    WorkflowMachine = 200,
+    WorkflowRevision = 201,
+    WorkflowExecution = 202,
+    WorkflowName = 203,
+    WorkflowHead = 204,
+    WorkflowFrame = 205,
+    WorkflowHistory = 206,
+    WorkflowTimer = 207,
+    WorkflowInFlight = 208,
+    WorkflowIndex = 209,
+    WorkflowEnded = 210,
+    WorkflowActivity = 211,
+    WorkflowOffer = 212,
+    WorkflowMapRun = 213,
+    WorkflowMapChild = 214,
+    WorkflowMapItems = 215,
+    WorkflowTags = 216,
+    WorkflowCounter = 217,
+    WorkflowOutcome = 218,
 }
 
 impl KeyKind {
-    pub const ALL: [KeyKind; 17] = [
+    pub const ALL: [KeyKind; 36] = [
         Self::FormatVersion,
         Self::FinishedFile,
         Self::TableGeneration,
@@ -106,6 +163,25 @@ impl KeyKind {
         Self::KeyedRequest,
         Self::QueryExecution,
         Self::QueryRows,
+        Self::WorkflowMachine,
+        Self::WorkflowRevision,
+        Self::WorkflowExecution,
+        Self::WorkflowName,
+        Self::WorkflowHead,
+        Self::WorkflowFrame,
+        Self::WorkflowHistory,
+        Self::WorkflowTimer,
+        Self::WorkflowInFlight,
+        Self::WorkflowIndex,
+        Self::WorkflowEnded,
+        Self::WorkflowActivity,
+        Self::WorkflowOffer,
+        Self::WorkflowMapRun,
+        Self::WorkflowMapChild,
+        Self::WorkflowMapItems,
+        Self::WorkflowTags,
+        Self::WorkflowCounter,
+        Self::WorkflowOutcome,
     ];
 
     pub const fn number(self) -> u16 {
@@ -167,6 +243,25 @@ impl Key {
             Self::KeyedRequest { .. } => KeyKind::KeyedRequest,
             Self::QueryExecution { .. } => KeyKind::QueryExecution,
             Self::QueryRows { .. } => KeyKind::QueryRows,
+            Self::WorkflowMachine { .. } => KeyKind::WorkflowMachine,
+            Self::WorkflowRevision { .. } => KeyKind::WorkflowRevision,
+            Self::WorkflowExecution { .. } => KeyKind::WorkflowExecution,
+            Self::WorkflowName { .. } => KeyKind::WorkflowName,
+            Self::WorkflowHead { .. } => KeyKind::WorkflowHead,
+            Self::WorkflowFrame { .. } => KeyKind::WorkflowFrame,
+            Self::WorkflowHistory { .. } => KeyKind::WorkflowHistory,
+            Self::WorkflowTimer { .. } => KeyKind::WorkflowTimer,
+            Self::WorkflowInFlight { .. } => KeyKind::WorkflowInFlight,
+            Self::WorkflowIndex { .. } => KeyKind::WorkflowIndex,
+            Self::WorkflowEnded { .. } => KeyKind::WorkflowEnded,
+            Self::WorkflowActivity { .. } => KeyKind::WorkflowActivity,
+            Self::WorkflowOffer { .. } => KeyKind::WorkflowOffer,
+            Self::WorkflowMapRun { .. } => KeyKind::WorkflowMapRun,
+            Self::WorkflowMapChild { .. } => KeyKind::WorkflowMapChild,
+            Self::WorkflowMapItems { .. } => KeyKind::WorkflowMapItems,
+            Self::WorkflowTags { .. } => KeyKind::WorkflowTags,
+            Self::WorkflowCounter => KeyKind::WorkflowCounter,
+            Self::WorkflowOutcome { .. } => KeyKind::WorkflowOutcome,
         }
     }
 
@@ -202,6 +297,76 @@ impl Key {
             Self::QueryRows { id, page } => {
                 put_text(id, &mut bytes);
                 bytes.extend_from_slice(&page.to_be_bytes());
+            }
+            Self::WorkflowMachine { name } => {
+                put_text(name, &mut bytes);
+            }
+            Self::WorkflowRevision { hash } => {
+                put_text(hash, &mut bytes);
+            }
+            Self::WorkflowExecution { execution } => {
+                bytes.extend_from_slice(&execution.to_be_bytes());
+            }
+            Self::WorkflowName { machine, name } => {
+                put_text(machine, &mut bytes);
+                put_text(name, &mut bytes);
+            }
+            Self::WorkflowHead { execution } => {
+                bytes.extend_from_slice(&execution.to_be_bytes());
+            }
+            Self::WorkflowFrame { execution, frame, part } => {
+                bytes.extend_from_slice(&execution.to_be_bytes());
+                bytes.extend_from_slice(&frame.to_be_bytes());
+                bytes.extend_from_slice(&part.to_be_bytes());
+            }
+            Self::WorkflowHistory { execution, event } => {
+                bytes.extend_from_slice(&execution.to_be_bytes());
+                bytes.extend_from_slice(&event.to_be_bytes());
+            }
+            Self::WorkflowTimer { due, execution, frame, serial } => {
+                bytes.extend_from_slice(&due.to_be_bytes());
+                bytes.extend_from_slice(&execution.to_be_bytes());
+                bytes.extend_from_slice(&frame.to_be_bytes());
+                bytes.extend_from_slice(&serial.to_be_bytes());
+            }
+            Self::WorkflowInFlight { execution, frame } => {
+                bytes.extend_from_slice(&execution.to_be_bytes());
+                bytes.extend_from_slice(&frame.to_be_bytes());
+            }
+            Self::WorkflowIndex { machine, status, execution } => {
+                put_text(machine, &mut bytes);
+                bytes.extend_from_slice(&status.to_be_bytes());
+                bytes.extend_from_slice(&execution.to_be_bytes());
+            }
+            Self::WorkflowEnded { at, execution } => {
+                bytes.extend_from_slice(&at.to_be_bytes());
+                bytes.extend_from_slice(&execution.to_be_bytes());
+            }
+            Self::WorkflowActivity { name } => {
+                put_text(name, &mut bytes);
+            }
+            Self::WorkflowOffer { activity, execution, frame } => {
+                put_text(activity, &mut bytes);
+                bytes.extend_from_slice(&execution.to_be_bytes());
+                bytes.extend_from_slice(&frame.to_be_bytes());
+            }
+            Self::WorkflowMapRun { map_run } => {
+                bytes.extend_from_slice(&map_run.to_be_bytes());
+            }
+            Self::WorkflowMapChild { map_run, index } => {
+                bytes.extend_from_slice(&map_run.to_be_bytes());
+                bytes.extend_from_slice(&index.to_be_bytes());
+            }
+            Self::WorkflowMapItems { map_run, chunk } => {
+                bytes.extend_from_slice(&map_run.to_be_bytes());
+                bytes.extend_from_slice(&chunk.to_be_bytes());
+            }
+            Self::WorkflowTags { arn } => {
+                put_text(arn, &mut bytes);
+            }
+            Self::WorkflowCounter => {}
+            Self::WorkflowOutcome { execution } => {
+                bytes.extend_from_slice(&execution.to_be_bytes());
             }
         }
         bytes
@@ -242,6 +407,52 @@ impl Key {
             KeyKind::KeyedRequest => Self::KeyedRequest { id: take_text(rest)? },
             KeyKind::QueryExecution => Self::QueryExecution { id: take_text(rest)? },
             KeyKind::QueryRows => Self::QueryRows { id: take_text(rest)?, page: take_number(rest)? },
+            KeyKind::WorkflowMachine => Self::WorkflowMachine { name: take_text(rest)? },
+            KeyKind::WorkflowRevision => Self::WorkflowRevision { hash: take_text(rest)? },
+            KeyKind::WorkflowExecution => Self::WorkflowExecution { execution: take_number(rest)? },
+            KeyKind::WorkflowName => Self::WorkflowName { machine: take_text(rest)?, name: take_text(rest)? },
+            KeyKind::WorkflowHead => Self::WorkflowHead { execution: take_number(rest)? },
+            KeyKind::WorkflowFrame => Self::WorkflowFrame {
+                execution: take_number(rest)?,
+                frame: take_number(rest)?,
+                part: take_number(rest)?,
+            },
+            KeyKind::WorkflowHistory => {
+                Self::WorkflowHistory { execution: take_number(rest)?, event: take_number(rest)? }
+            }
+            KeyKind::WorkflowTimer => Self::WorkflowTimer {
+                due: take_number(rest)?,
+                execution: take_number(rest)?,
+                frame: take_number(rest)?,
+                serial: take_number(rest)?,
+            },
+            KeyKind::WorkflowInFlight => {
+                Self::WorkflowInFlight { execution: take_number(rest)?, frame: take_number(rest)? }
+            }
+            KeyKind::WorkflowIndex => Self::WorkflowIndex {
+                machine: take_text(rest)?,
+                status: take_number(rest)?,
+                execution: take_number(rest)?,
+            },
+            KeyKind::WorkflowEnded => {
+                Self::WorkflowEnded { at: take_number(rest)?, execution: take_number(rest)? }
+            }
+            KeyKind::WorkflowActivity => Self::WorkflowActivity { name: take_text(rest)? },
+            KeyKind::WorkflowOffer => Self::WorkflowOffer {
+                activity: take_text(rest)?,
+                execution: take_number(rest)?,
+                frame: take_number(rest)?,
+            },
+            KeyKind::WorkflowMapRun => Self::WorkflowMapRun { map_run: take_number(rest)? },
+            KeyKind::WorkflowMapChild => {
+                Self::WorkflowMapChild { map_run: take_number(rest)?, index: take_number(rest)? }
+            }
+            KeyKind::WorkflowMapItems => {
+                Self::WorkflowMapItems { map_run: take_number(rest)?, chunk: take_number(rest)? }
+            }
+            KeyKind::WorkflowTags => Self::WorkflowTags { arn: take_text(rest)? },
+            KeyKind::WorkflowCounter => Self::WorkflowCounter,
+            KeyKind::WorkflowOutcome => Self::WorkflowOutcome { execution: take_number(rest)? },
         };
         rest.is_empty().then_some(key)
     }

@@ -16,4 +16,4 @@ mod store;
 pub use error::{LockError, StateError};
 pub use key::{BadKey, Key, KeyKind, Scope};
 pub use lock::{Held, LOCK_FILE, OwnerLock};
-pub use store::{Batch, Durability, FORMAT_VERSION, State};
+pub use store::{Batch, Durability, FORMAT_VERSION, State, StoreOptions};

@@ -15,6 +15,21 @@ const KEYSPACE: &str = "state";
 const CACHE_BYTES: u64 = 4 << 20;
 const MEMTABLE_BYTES: u64 = 4 << 20;
 
+/// How much memory a store may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Blocks read from disk.
+    pub cache_bytes: u64,
+    /// Writes that are not in tables yet; beyond this they are written out.
+    pub memtable_bytes: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { cache_bytes: CACHE_BYTES, memtable_bytes: MEMTABLE_BYTES }
+    }
+}
+
 /// When a write is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -45,11 +60,16 @@ pub struct State {
 impl State {
     /// Opens the store in `dir`, creating it if there is none.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, StateError> {
+        Self::open_with(dir, StoreOptions::default())
+    }
+
+    /// The same, with other budgets of memory.
+    pub fn open_with(dir: impl Into<PathBuf>, budget: StoreOptions) -> Result<Self, StateError> {
         let dir = dir.into();
         let fail = |error| classify(&dir, error);
         let database =
-            Database::builder(&dir).cache_size(CACHE_BYTES).worker_threads(1).open().map_err(fail)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+            Database::builder(&dir).cache_size(budget.cache_bytes).worker_threads(1).open().map_err(fail)?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(budget.memtable_bytes);
         let keys = database.keyspace(KEYSPACE, options).map_err(fail)?;
         let state = Self { dir, database, keys };
         state.check_version()?;
@@ -109,6 +129,26 @@ impl State {
         })
     }
 
+    /// The bytes of a value that was put with [`Batch::put_raw`].
+    pub fn get_raw(&self, key: &Key) -> Result<Option<Vec<u8>>, StateError> {
+        let value = self.keys.get(key.encode()).map_err(|error| self.fail(error))?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    /// Keys and bytes from `from` to before `to`, as they are at this moment, in the order of the keys or,
+    /// taken from the back, against it. Both bounds should be of one kind.
+    pub fn range_raw(
+        &self,
+        from: &Key,
+        to: &Key,
+    ) -> impl DoubleEndedIterator<Item = Result<(Key, Vec<u8>), StateError>> + use<> {
+        let dir = self.dir.clone();
+        self.keys.range(from.encode()..to.encode()).map(move |guard| {
+            let (key, value) = guard.into_inner().map_err(|error| classify(&dir, error))?;
+            Ok((Key::decode(&key)?, value.to_vec()))
+        })
+    }
+
     /// Several writes that take effect together or not at all.
     pub fn batch(&self) -> Batch<'_> {
         Batch { state: self, writes: self.database.batch() }
@@ -137,6 +177,11 @@ impl Batch<'_> {
             .map_err(|error| StateError::Value { key: key.to_string(), detail: error.to_string() })?;
         self.writes.insert(&self.state.keys, key.encode(), value);
         Ok(())
+    }
+
+    /// A value of the caller's own format. It must begin with the version of that format.
+    pub fn put_raw(&mut self, key: &Key, value: &[u8]) {
+        self.writes.insert(&self.state.keys, key.encode(), value);
     }
 
     pub fn delete(&mut self, key: &Key) {

@@ -123,6 +123,8 @@ fn web_options(pipeline: &Arc<Pipeline>, mut server: bourn_config::Server) -> Re
             .map(|stream| StreamDoc { name: stream.name.clone(), json_schema: stream.schema_json.clone() })
             .collect(),
         ready: Arc::new(move || readiness(&watched)),
+        aws: None,
+        tasks: None,
         metrics: metrics::install()?,
         drain_max: DRAIN_MAX,
         server,
@@ -161,7 +163,7 @@ async fn start_postgres(
     let options = bourn_sql::PgOptions {
         listen: listen.unwrap_or_else(|| settings.listen.clone()),
         user: settings.user.clone(),
-        password: settings.password.clone(),
+        password: settings.password.as_ref().map(|password| password.reveal().to_string()),
         ..bourn_sql::PgOptions::default()
     };
     let server = pipeline.engine.clone().postgres(options).await;

@@ -3,11 +3,12 @@
 use crate::auth::Auth;
 use crate::body::{BodyFault, Budget, GuardedBody, Watch};
 use crate::health::{self, Readiness};
-use crate::options::WebOptions;
+use crate::options::{AwsRoutes, WebOptions};
 use crate::problem::{Problem, ProblemKind};
 use crate::route::{Route, RouteKind};
+use crate::tasks::{self, TaskAnswers};
 use crate::telemetry::Telemetry;
-use crate::{Admin, admin, openapi, sql};
+use crate::{Admin, admin, aws, openapi, sql};
 use axum::body::Body;
 use bourn_event::Query;
 use bytes::Bytes;
@@ -33,6 +34,8 @@ pub(crate) struct App {
     query: Arc<dyn Query>,
     admin: Arc<dyn Admin>,
     routes: axum::Router,
+    aws: Option<AwsRoutes>,
+    tasks: Option<Arc<dyn TaskAnswers>>,
     ready: Arc<dyn Fn() -> Readiness + Send + Sync>,
     metrics: PrometheusHandle,
     pub(crate) telemetry: Telemetry,
@@ -45,12 +48,19 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(options: WebOptions, auth: Auth, drain: CancellationToken) -> Self {
-        let document = openapi::document(&options.streams, &options.admin.verbs(), !auth.is_open());
+        let document = openapi::document(&openapi::Facts {
+            streams: &options.streams,
+            verbs: &options.admin.verbs(),
+            tasks: options.tasks.is_some(),
+            keys: !auth.is_open(),
+        });
         Self {
             openapi: document.to_string().into(),
             query: options.query,
             admin: options.admin,
             routes: options.routes,
+            aws: options.aws,
+            tasks: options.tasks,
             ready: options.ready,
             metrics: options.metrics,
             telemetry: Telemetry::new(),
@@ -69,16 +79,13 @@ impl App {
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let started = Instant::now();
         let version = request.version();
-        let kind = Route::of(request.uri().path()).kind();
+        let kind = self.offered(request.uri().path()).kind();
         let answered = AssertUnwindSafe(self.route(request, started)).catch_unwind().await;
-        let mut response = match answered {
-            Ok(Ok(response)) => response,
-            Ok(Err(problem)) => close_after(problem, version),
-            Err(_panic) => {
-                let detail = "the request hit a defect; the server's log has the details";
-                Problem::new(ProblemKind::Internal, detail).into_response()
-            }
-        };
+        let answered = answered.unwrap_or_else(|_panic| {
+            let detail = "the request hit a defect; the server's log has the details";
+            Err(Problem::new(ProblemKind::Internal, detail))
+        });
+        let mut response = answered.unwrap_or_else(|problem| close_after(problem, version, kind));
         if self.drain.is_cancelled() && version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -86,8 +93,19 @@ impl App {
         response
     }
 
+    /// What a path names, if this server has it.
+    fn offered<'a>(&self, path: &'a str) -> Route<'a> {
+        let route = Route::of(path);
+        let there = match route.kind() {
+            RouteKind::States | RouteKind::Lambda => self.aws.is_some(),
+            RouteKind::Task => self.tasks.is_some(),
+            _ => true,
+        };
+        if there { route } else { Route::Unknown }
+    }
+
     async fn route(&self, request: Request<Incoming>, started: Instant) -> Result<Response<Body>, Problem> {
-        let route = Route::of(request.uri().path());
+        let route = self.offered(request.uri().path());
         let kind = route.kind();
         if kind == RouteKind::Unknown {
             let detail = format!("the server knows no `{}`; see /v1/openapi.json", request.uri().path());
@@ -100,7 +118,8 @@ impl App {
             let detail = "the server is finishing what it began; send the request to it again in a moment";
             return Err(Problem::new(ProblemKind::Draining, detail).retry_after(5));
         }
-        self.auth.check(&route, request.headers())?;
+        let signed = self.aws.as_ref().is_some_and(|aws| aws.signed);
+        self.auth.check(&route, request.headers(), signed)?;
         match route {
             Route::Ingest(_) => self.ingest(request).await,
             Route::Sql => {
@@ -112,11 +131,20 @@ impl App {
                 let (_, body) = self.read(request, started).await?;
                 admin::answer(&*self.admin, &verb, &body).await
             }
+            Route::Task(token, verb) => {
+                let token = token.into_owned();
+                let (_, body) = self.read(request, started).await?;
+                match &self.tasks {
+                    Some(tasks) => tasks::answer(&**tasks, &token, verb, &body).await,
+                    None => Err(unknown()),
+                }
+            }
+            Route::States | Route::Lambda => self.aws(request, started).await,
             Route::Health => Ok(health::alive()),
             Route::Ready => Ok(health::readiness(&self.readiness())),
             Route::Metrics => Ok(self.exposition()),
             Route::OpenApi => Ok(with_type(Body::from(self.openapi.clone()), "application/json")),
-            Route::Unknown => Err(Problem::new(ProblemKind::NotFound, "the server knows no such path")),
+            Route::Unknown => Err(unknown()),
         }
     }
 
@@ -129,6 +157,24 @@ impl App {
         };
         let unread = matches!(response.status(), StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE);
         if unread && version < Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
+    }
+
+    /// AWS's protocols know how much a body may have; time and memory are the server's to watch.
+    async fn aws(&self, request: Request<Incoming>, started: Instant) -> Result<Response<Body>, Problem> {
+        let Some(aws) = &self.aws else { return Err(unknown()) };
+        let version = request.version();
+        let watch = self.admit(request.body())?;
+        let deadline = started + self.request_timeout;
+        let request = request.map(|body| Body::new(GuardedBody::new(body, watch.clone(), deadline)));
+        let mut response = match aws.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        fault(&watch)?;
+        if response.status() == StatusCode::PAYLOAD_TOO_LARGE && version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
@@ -189,18 +235,22 @@ fn fault(watch: &Watch) -> Result<(), Problem> {
     }
 }
 
+fn unknown() -> Problem {
+    Problem::new(ProblemKind::NotFound, "the server knows no such path")
+}
+
 fn overloaded() -> Problem {
     let detail = "request bodies in flight take all the memory they may (`server.max_in_flight`)";
     Problem::new(ProblemKind::Overloaded, detail).retry_after(1)
 }
 
 /// What is left of a request that was not read to its end cannot be told from a next one.
-fn close_after(problem: Problem, version: Version) -> Response<Body> {
+fn close_after(problem: Problem, version: Version, kind: RouteKind) -> Response<Body> {
     let unread = matches!(
         problem.kind(),
         ProblemKind::RequestTimeout | ProblemKind::Overloaded | ProblemKind::TooLarge
     );
-    let mut response = problem.into_response();
+    let mut response = if kind.is_aws() { aws::refusal(&problem) } else { problem.into_response() };
     if unread && version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

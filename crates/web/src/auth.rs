@@ -3,6 +3,10 @@
 //! A key is sent as `Authorization: Bearer <key>` or `X-Api-Key: <key>`; only its SHA-256 is known here.
 //! All configured hashes are compared, each in constant time, whether or not an earlier one was equal.
 //!
+//! AWS clients send no such key: they sign. If there are access keys to check signatures with
+//! (`aws.keys`), the AWS routes do that themselves; if there are only API keys, they take an API key
+//! with the verb `admin`, for else they would be a hole beside the keys.
+//!
 //! Without keys everybody who reaches the port may do everything, which on loopback still includes any
 //! page in a browser on the machine. So a request that carries the `Origin` of another place is refused.
 
@@ -55,7 +59,8 @@ impl Auth {
         self.keys.is_empty()
     }
 
-    pub(crate) fn check(&self, route: &Route<'_>, headers: &HeaderMap) -> Result<(), Problem> {
+    /// `signed`: do the AWS routes ask for signatures themselves?
+    pub(crate) fn check(&self, route: &Route<'_>, headers: &HeaderMap, signed: bool) -> Result<(), Problem> {
         if self.is_open() {
             return check_origin(headers);
         }
@@ -63,14 +68,20 @@ impl Auth {
             Route::Health | Route::Ready | Route::Unknown => Need::Nothing,
             Route::Metrics | Route::OpenApi => Need::AnyKey,
             Route::Sql => Need::Verb(Verb::Query),
-            Route::Admin(_) => Need::Verb(Verb::Admin),
+            Route::States | Route::Lambda if signed => Need::Nothing,
+            Route::Admin(_) | Route::Task(..) | Route::States | Route::Lambda => Need::Verb(Verb::Admin),
             Route::Ingest(stream) => Need::Stream(stream),
         };
         if matches!(need, Need::Nothing) {
             return Ok(());
         }
         let Some(sent) = sent_key(headers) else {
-            let detail = "send an API key as `Authorization: Bearer <key>` or `X-Api-Key: <key>`";
+            let detail = if route.kind().is_aws() {
+                "the server has API keys but no `aws.keys`, so that signatures cannot be checked: set \
+                 `aws.keys`, or send an API key that may administer as `Authorization: Bearer <key>`"
+            } else {
+                "send an API key as `Authorization: Bearer <key>` or `X-Api-Key: <key>`"
+            };
             return Err(Problem::new(ProblemKind::Unauthorized, detail).challenge(CHALLENGE));
         };
         let Some(key) = self.find(sent) else {

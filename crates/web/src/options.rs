@@ -1,6 +1,6 @@
 //! What the server is given, what it gives back, and why it may not start.
 
-use crate::{Admin, Readiness};
+use crate::{Admin, Readiness, TaskAnswers};
 use bourn_event::Query;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::SocketAddr;
@@ -21,12 +21,24 @@ pub struct WebOptions {
     pub streams: Vec<StreamDoc>,
     /// Answers `POST /v1/streams/{stream}`; nothing else is routed to it.
     pub routes: axum::Router,
+    /// Answers `POST /` and `/2015-03-31/…`, AWS's own protocols; without it these are unknown.
+    pub aws: Option<AwsRoutes>,
+    /// Answers `POST /v1/tasks/{token}/…`; without it these are unknown.
+    pub tasks: Option<Arc<dyn TaskAnswers>>,
     /// Is the pipeline ready to take events?
     pub ready: Arc<dyn Fn() -> Readiness + Send + Sync>,
     /// The recorder behind `/metrics`, from [`crate::install_metrics`].
     pub metrics: PrometheusHandle,
     /// Requests in flight get this long to finish when the server drains.
     pub drain_max: Duration,
+}
+
+/// AWS's protocols.
+pub struct AwsRoutes {
+    pub router: axum::Router,
+    /// Does it check signatures, having access keys (`aws.keys`)? If not, and there are API keys, an API
+    /// key with the verb `admin` is asked for.
+    pub signed: bool,
 }
 
 /// A stream as clients see it.

@@ -22,17 +22,19 @@ pub enum ProblemKind {
     RequestTimeout,
     TooLarge,
     UnsupportedMediaType,
+    TaskOver,
     Overloaded,
     Internal,
     QueryFailed,
     AdminFailed,
+    Unavailable,
     Draining,
     QueryTimeout,
     QueryMemory,
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 17] = [
+    pub const ALL: [ProblemKind; 19] = [
         Self::InvalidRequest,
         Self::InvalidQuery,
         Self::Unauthorized,
@@ -43,10 +45,12 @@ impl ProblemKind {
         Self::RequestTimeout,
         Self::TooLarge,
         Self::UnsupportedMediaType,
+        Self::TaskOver,
         Self::Overloaded,
         Self::Internal,
         Self::QueryFailed,
         Self::AdminFailed,
+        Self::Unavailable,
         Self::Draining,
         Self::QueryTimeout,
         Self::QueryMemory,
@@ -77,10 +81,14 @@ impl ProblemKind {
                 "unsupported-media-type",
                 "The media type is not supported",
             ),
+            Self::TaskOver => (StatusCode::GONE, "task-over", "Nobody waits for an answer any more"),
             Self::Overloaded => (StatusCode::TOO_MANY_REQUESTS, "busy", "Too many requests are in flight"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server failed"),
             Self::QueryFailed => (StatusCode::INTERNAL_SERVER_ERROR, "query-failed", "The query failed"),
             Self::AdminFailed => (StatusCode::INTERNAL_SERVER_ERROR, "admin-failed", "The operation failed"),
+            Self::Unavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The server cannot do this now")
+            }
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "The server is shutting down"),
             Self::QueryTimeout => (StatusCode::GATEWAY_TIMEOUT, "query-timeout", "The query took too long"),
             Self::QueryMemory => {
@@ -134,6 +142,14 @@ impl Problem {
 
     pub(crate) fn challenge(self, challenge: &'static str) -> Self {
         self.header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
     }
 
     pub fn kind(&self) -> ProblemKind {

@@ -42,8 +42,8 @@ pub fn install_metrics() -> Result<PrometheusHandle, WebError> {
 }
 
 /// Statuses with a counter of their own; others share the last, `other`.
-const STATUSES: [u16; 19] =
-    [200, 202, 204, 400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 422, 429, 500, 503, 504, 507];
+const STATUSES: [u16; 20] =
+    [200, 202, 204, 400, 401, 403, 404, 405, 406, 408, 409, 410, 413, 415, 422, 429, 500, 503, 504, 507];
 
 /// The metrics of the server's requests.
 pub(crate) struct Telemetry {

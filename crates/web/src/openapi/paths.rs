@@ -3,6 +3,7 @@
 use super::schemas::{event_name, reference};
 use crate::problem::MEDIA_TYPE;
 use crate::render::Format;
+use crate::route::TaskVerb;
 use serde_json::{Map, Value, json};
 
 /// Who an operation asks for a key.
@@ -168,6 +169,31 @@ pub(super) fn admin(verb: &str, keys: bool) -> Value {
         ),
         answers: vec![(200, answer(lines, json!({"application/x-ndjson": text()})))],
         problems: &[400, 404, 408, 413, 429, 500, 503],
+    };
+    json!({"post": operation.build()})
+}
+
+pub(super) fn task(verb: TaskVerb, keys: bool) -> Value {
+    let (summary, body) = match verb {
+        TaskVerb::Success => {
+            ("Answer a waiting task: here is its output", Some(json!({"description": "Any JSON."})))
+        }
+        TaskVerb::Failure => ("Answer a waiting task: it failed", Some(reference("TaskFailure"))),
+        TaskVerb::Heartbeat => ("A waiting task is still worked on", None),
+    };
+    let schema = json!({"type": "object", "required": ["answered"],
+        "properties": {"answered": {"const": verb.name()}}});
+    let operation = Operation {
+        id: format!("task_{}", verb.name()),
+        summary,
+        access: Access::Guarded { keys },
+        parameters: json!([{"name": "token", "in": "path", "required": true,
+            "schema": {"type": "string", "minLength": 1, "maxLength": 2048},
+            "description": "The task token, percent-encoded."}]),
+        body: body
+            .map(|schema| json!({"required": false, "content": {"application/json": {"schema": schema}}})),
+        answers: vec![(200, answer("The answer is taken.", json!({"application/json": {"schema": schema}})))],
+        problems: &[400, 404, 408, 410, 413, 429, 500, 503],
     };
     json!({"post": operation.build()})
 }

@@ -22,6 +22,7 @@ pub(super) fn all(streams: &[StreamDoc]) -> Value {
     schemas.insert("IngestProblem".into(), ingest_answer(true));
     schemas.insert("SqlRequest".into(), sql_request());
     schemas.insert("Readiness".into(), readiness());
+    schemas.insert("TaskFailure".into(), task_failure());
     schemas.insert("CloudEvent".into(), cloud_event());
     for stream in streams {
         let name = event_name(&stream.name);
@@ -85,6 +86,17 @@ fn sql_request() -> Value {
                 "description": "Stop after this many rows."},
             "timeout": {"type": ["string", "null"], "pattern": "^[1-9][0-9]{0,5}(us|ms|s|m|h|d|w)$",
                 "description": "Give up after this long; at most the configured limit.", "example": "30s"},
+        },
+    })
+}
+
+fn task_failure() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "error": {"type": ["string", "null"], "maxLength": 256},
+            "cause": {"type": ["string", "null"], "maxLength": 32768},
         },
     })
 }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-fn key(name: &str, streams: &[&str], verbs: &[Verb]) -> ApiKey {
+pub fn key(name: &str, streams: &[&str], verbs: &[Verb]) -> ApiKey {
     let hash: String = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
     ApiKey {
         name: name.into(),

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery};
 use axum::routing::post;
 use bourn_event::{Query, QueryError, QueryOptions, Rows};
-use bourn_web::{Admin, AdminError, Readiness, StreamDoc, WebOptions};
+use bourn_web::{Admin, AdminError, Readiness, StreamDoc, TaskAnswerError, TaskAnswers, WebOptions};
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
@@ -104,6 +104,46 @@ impl Admin for FakeAdmin {
 
     fn verbs(&self) -> Vec<String> {
         vec!["compact".into()]
+    }
+}
+
+/// Takes answers of the task `waits`; others are over, or were never there.
+pub struct FakeTasks;
+
+impl FakeTasks {
+    fn find(token: &str, output: &str) -> Result<(), TaskAnswerError> {
+        match token {
+            "waits" | "wa/its+=" if output != "\"bad\"" => Ok(()),
+            "waits" | "broken" => Err(TaskAnswerError::Invalid("that is no answer".into())),
+            "over" => Err(TaskAnswerError::Over("the task is over".into())),
+            "busy" => Err(TaskAnswerError::Unavailable("the disk is full".into())),
+            "failed" => Err(TaskAnswerError::Failed("a defect".into())),
+            _ => Err(TaskAnswerError::Unknown("there is no such task".into())),
+        }
+    }
+}
+
+#[async_trait]
+impl TaskAnswers for FakeTasks {
+    async fn succeed(&self, token: &str, output: &str) -> Result<(), TaskAnswerError> {
+        Self::find(token, output)
+    }
+
+    async fn fail(
+        &self,
+        token: &str,
+        error: Option<String>,
+        cause: Option<String>,
+    ) -> Result<(), TaskAnswerError> {
+        // Tells what it was given, so that a test sees it.
+        match (error, cause) {
+            (Some(error), Some(cause)) => Err(TaskAnswerError::Failed(format!("{error}: {cause}"))),
+            _ => Self::find(token, "{}"),
+        }
+    }
+
+    async fn heartbeat(&self, token: &str) -> Result<(), TaskAnswerError> {
+        Self::find(token, "{}")
     }
 }
 
@@ -231,6 +271,8 @@ pub fn options(query: Arc<FakeQuery>) -> WebOptions {
         admin: Arc::new(FakeAdmin),
         streams: vec![StreamDoc { name: "orders".into(), json_schema: event }],
         routes: axum::Router::new().route("/v1/streams/{stream}", post(ingest)),
+        aws: None,
+        tasks: Some(Arc::new(FakeTasks)),
         ready: Arc::new(Readiness::ready),
         metrics: recorder(),
         drain_max: Duration::from_secs(30),

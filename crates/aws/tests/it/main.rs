@@ -1,0 +1,7 @@
+//! The AWS protocols over functions and workflows that are not there.
+
+mod fakes;
+mod flows;
+mod lambda;
+mod signed;
+mod states;

@@ -94,8 +94,7 @@ fn table(
 /// `system.configuration`: each key's value in force; secrets are not shown.
 fn register_configuration(engine: &Arc<Engine>, definition: &Definition) {
     let mut rows = Vec::new();
-    let value = serde_json::to_value(&definition.loaded.pipeline).unwrap_or_default();
-    flatten("", &value, &mut rows);
+    flatten("", &definition.loaded.shown(), &mut rows);
     let schema = Arc::new(Schema::new(vec![text("key"), text("value")]));
     let columns = schema.clone();
     let source = BatchSource::new(schema, move || batches(&columns, rows.clone()));
@@ -113,7 +112,7 @@ fn flatten(path: &str, value: &Value, rows: &mut Vec<Value>) {
                 .for_each(|(index, value)| flatten(&format!("{path}[{index}]"), value, rows));
         }
         _ => {
-            let is_secret = path == "postgres.password" || path.starts_with("storage.options.");
+            let is_secret = path.starts_with("storage.options.");
             let shown = match value {
                 Value::Null => Value::Null,
                 _ if is_secret => json!("(hidden)"),

@@ -27,10 +27,14 @@ pub enum RejectReason {
     Transform,
     /// A file, or a part of it, could not be read.
     File,
+    /// A function failed on it.
+    Function,
+    /// An outside API refused it, or could not be asked, and the policy says reject.
+    Http,
 }
 
 impl RejectReason {
-    pub const ALL: [RejectReason; 9] = [
+    pub const ALL: [RejectReason; 11] = [
         Self::Parse,
         Self::Schema,
         Self::Type,
@@ -40,6 +44,8 @@ impl RejectReason {
         Self::Lookup,
         Self::Transform,
         Self::File,
+        Self::Function,
+        Self::Http,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -53,6 +59,8 @@ impl RejectReason {
             Self::Lookup => "lookup",
             Self::Transform => "transform",
             Self::File => "file",
+            Self::Function => "function",
+            Self::Http => "http",
         }
     }
 }

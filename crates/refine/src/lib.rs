@@ -16,6 +16,10 @@
 //! within the window: an event that ends as a reject or late keeps nobody out, so that it can come
 //! again, mended. A filtered one does.
 //!
+//! Steps may call functions and APIs, through the seam [`Outside`] that the caller brings. What those
+//! answer is no function of the log: an event whose outcome was told of before keeps it
+//! ([`Refiner::recall`]), so that it still ends in exactly one place after a crash.
+//!
 //! Deliberately absent: any I/O but the dedupe index's files and the lookups' (the caller reads the
 //! log and writes outcomes), and any state across events in the transform.
 
@@ -23,13 +27,16 @@ mod column;
 mod dedupe;
 mod key;
 mod lookup;
+mod outside;
 mod plan;
 mod refiner;
+mod stages;
 mod time;
 mod transform;
 
 pub use dedupe::{DedupeError, Index, IndexOptions, NO_KEY};
 pub use lookup::{LookupFault, Lookups, Reloaded};
+pub use outside::{Cached, CallError, Fetched, Outside, Request};
 pub use plan::plan;
 pub use plan::{Plan, PlanFault, RefineOptions};
 pub use refiner::{Mode, Originals, RefineError, Refiner, Start};

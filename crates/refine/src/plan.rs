@@ -3,11 +3,12 @@
 use crate::column::Path;
 use crate::key::KeyFields;
 use crate::lookup::{JoinPlan, Lookups};
+use crate::outside::{FunctionPlan, HttpPlan, Nowhere, Outside};
 use crate::refiner::{RefineError, Refiner, Start};
 use crate::time::{TimeRule, is_time};
 use crate::transform::{self, Transform};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
-use bourn_config::{Enrich, LatePolicy, Stream};
+use bourn_config::{Enrich, FunctionFailure, HttpStep, LatePolicy, Stream};
 use bourn_event::{Micros, SystemColumn, system_fields};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,12 +58,25 @@ pub(crate) struct Stages {
     pub options: RefineOptions,
     pub dedupe: Option<(KeyFields, Micros, usize)>,
     pub time: Option<TimeRule>,
-    pub joins: Vec<JoinPlan>,
+    pub steps: Vec<StepPlan>,
     /// System columns, decoded columns, added columns.
     pub wide: SchemaRef,
-    pub transform: Option<Transform>,
+    pub transform: Option<Transforming>,
     pub table: SchemaRef,
     pub lookups: Lookups,
+}
+
+/// A step that adds columns.
+pub(crate) enum StepPlan {
+    Join(JoinPlan),
+    Function(FunctionPlan, FunctionFailure),
+    Http(HttpPlan),
+}
+
+/// What makes the table's columns.
+pub(crate) enum Transforming {
+    Sql(Transform),
+    Function(FunctionPlan),
 }
 
 /// Resolves a stream's stages.
@@ -79,20 +93,18 @@ pub fn plan(options: RefineOptions, lookups: &Lookups) -> Result<Plan, Vec<PlanF
     }
     let dedupe = plan_dedupe(&options, &mut faults);
     let time = plan_time(&options, &mut faults);
-    let (joins, decoded) = plan_joins(&options, lookups, &mut faults);
+    let (steps, decoded) = plan_steps(&options, lookups, &mut faults);
 
     let mut fields: Vec<FieldRef> = system_fields().into_iter().map(Arc::new).collect();
     fields.extend(decoded);
     let wide = Arc::new(Schema::new(fields));
-    let transform = options.transform_sql.as_deref().and_then(|sql| {
-        transform::compile(sql, Arc::clone(&wide)).map_err(|mut found| faults.append(&mut found)).ok()
-    });
+    let transform = plan_transform(&options, &wide, &mut faults);
     if !faults.is_empty() {
         return Err(faults);
     }
     let table = table_schema(&wide, transform.as_ref());
     let lookups = lookups.clone();
-    let inner = Stages { options, dedupe, time, joins, wide, transform, table, lookups };
+    let inner = Stages { options, dedupe, time, steps, wide, transform, table, lookups };
     Ok(Plan { inner: Arc::new(inner) })
 }
 
@@ -135,41 +147,97 @@ fn plan_time(options: &RefineOptions, faults: &mut Vec<PlanFault>) -> Option<Tim
     })
 }
 
+fn plan_transform(
+    options: &RefineOptions,
+    wide: &SchemaRef,
+    faults: &mut Vec<PlanFault>,
+) -> Option<Transforming> {
+    if let Some(sql) = &options.transform_sql {
+        let compiled = transform::compile(sql, Arc::clone(wide));
+        return compiled.map(Transforming::Sql).map_err(|mut found| faults.append(&mut found)).ok();
+    }
+    let function = options.settings.transform.as_ref()?.function()?;
+    for name in function.columns.keys().filter(|name| bourn_event_names().any(|own| own == *name)) {
+        let message = format!("`{name}` is Bourn's own");
+        faults.push(PlanFault::new("transform.function.columns", message, "give the column another name"));
+    }
+    let (stream, columns) = (&options.stream, &function.columns);
+    let plan = FunctionPlan::new(stream, &function.name, columns, function.calls(), true);
+    Some(Transforming::Function(plan))
+}
+
 /// The steps, and the decoded and added columns, `_extra` last.
-fn plan_joins(
+fn plan_steps(
     options: &RefineOptions,
     lookups: &Lookups,
     faults: &mut Vec<PlanFault>,
-) -> (Vec<JoinPlan>, Vec<FieldRef>) {
-    let mut joins = Vec::new();
+) -> (Vec<StepPlan>, Vec<FieldRef>) {
+    let mut steps = Vec::new();
     let mut fields: Vec<FieldRef> = options.columns.fields().iter().cloned().collect();
     for (at, step) in options.settings.enrich.iter().enumerate() {
-        let Enrich::Lookup(step) = step;
         let input = Schema::new(fields.clone());
-        if let Some(join) = JoinPlan::new(step, at, &input, lookups, faults) {
-            for field in &join.fields {
-                if bourn_event_names().any(|name| name == field.name()) {
-                    let message = format!("`{}` is Bourn's own", field.name());
-                    let key = format!("enrich[{at}].lookup.take");
-                    faults.push(PlanFault::new(key, message, "set `prefix`"));
-                }
+        let (step, added, key) = match step {
+            Enrich::Lookup(step) => {
+                let Some(join) = JoinPlan::new(step, at, &input, lookups, faults) else { continue };
+                let added = join.fields.clone();
+                (StepPlan::Join(join), added, format!("enrich[{at}].lookup.take"))
             }
-            fields.extend(join.fields.iter().cloned());
-            joins.push(join);
+            Enrich::Function(step) => {
+                let plan = FunctionPlan::new(&options.stream, &step.name, &step.take, step.calls(), false);
+                let added = plan.fields().to_vec();
+                (StepPlan::Function(plan, step.on_failure), added, format!("enrich[{at}].function.take"))
+            }
+            Enrich::Http(step) => {
+                let paths = key_paths(step, at, &input, faults);
+                let plan = HttpPlan::new(format!("{}/enrich[{at}]", options.stream), step, paths);
+                let added = plan.fields().to_vec();
+                (StepPlan::Http(plan), added, format!("enrich[{at}].http.take"))
+            }
+        };
+        for field in &added {
+            let name = field.name();
+            if bourn_event_names().any(|own| own == name) {
+                let hint =
+                    if matches!(step, StepPlan::Join(_)) { "set `prefix`" } else { "name it otherwise" };
+                faults.push(PlanFault::new(&key, format!("`{name}` is Bourn's own"), hint));
+            } else if !matches!(step, StepPlan::Join(_)) && input.field_with_name(name).is_ok() {
+                let hint = "name it otherwise, and say with `from` where in the answer it lies";
+                faults.push(PlanFault::new(&key, format!("there is a column `{name}` already"), hint));
+            }
+        }
+        fields.extend(added);
+        steps.push(step);
+    }
+    (steps, fields)
+}
+
+/// Where the fields lie that an API is asked with.
+fn key_paths(step: &HttpStep, at: usize, input: &Schema, faults: &mut Vec<PlanFault>) -> Vec<Path> {
+    let key = format!("enrich[{at}].http.{}", if step.on.is_some() { "on" } else { "url" });
+    let mut paths = Vec::new();
+    for name in step.key_fields() {
+        match Path::resolve(input, &name) {
+            Ok(path) if !path.json.is_empty() => {
+                let message = format!("`{name}` leads into JSON text");
+                faults.push(PlanFault::new(&key, message, "name a field that has a column"));
+            }
+            Ok(path) => paths.push(path),
+            Err((message, hint)) => faults.push(PlanFault::new(&key, message, hint)),
         }
     }
-    (joins, fields)
+    paths
 }
 
 fn bourn_event_names() -> impl Iterator<Item = &'static str> {
     bourn_event::SYSTEM_COLUMNS.iter().map(|column| column.name())
 }
 
-fn table_schema(wide: &Schema, transform: Option<&Transform>) -> SchemaRef {
+fn table_schema(wide: &Schema, transform: Option<&Transforming>) -> SchemaRef {
     let extra = SystemColumn::Extra.name();
     let mut fields: Vec<FieldRef> = wide.fields()[..bourn_event::SYSTEM_COLUMNS.len()].to_vec();
     match transform {
-        Some(transform) => fields.extend(transform.output().fields().iter().cloned()),
+        Some(Transforming::Sql(transform)) => fields.extend(transform.output().fields().iter().cloned()),
+        Some(Transforming::Function(plan)) => fields.extend(plan.fields().iter().cloned()),
         None => {
             fields.extend(wide.fields()[fields.len()..].iter().filter(|field| field.name() != extra).cloned())
         }
@@ -193,6 +261,19 @@ impl Plan {
 
     /// Begins to refine at `start`. Drop the stream's running refiner first: one owns the index.
     pub fn refiner(&self, start: Start) -> Result<Refiner, RefineError> {
-        Refiner::new(Arc::clone(&self.inner), start)
+        self.refiner_with(start, Arc::new(Nowhere))
+    }
+
+    /// The same, for a stream whose steps call functions or APIs.
+    pub fn refiner_with(&self, start: Start, outside: Arc<dyn Outside>) -> Result<Refiner, RefineError> {
+        Refiner::new(Arc::clone(&self.inner), start, outside)
+    }
+
+    /// Does a step call what lies outside? Then the same event may come out differently when it is
+    /// processed again.
+    pub fn calls_outside(&self) -> bool {
+        let stages = &self.inner;
+        matches!(stages.transform, Some(Transforming::Function(_)))
+            || stages.steps.iter().any(|step| !matches!(step, StepPlan::Join(_)))
     }
 }

@@ -1,24 +1,21 @@
 //! Takes batches through the stages, in offset order.
 
 use crate::dedupe::{DedupeError, Index, IndexOptions};
-use crate::lookup::Join;
+use crate::outside::Outside;
 use crate::plan::Stages;
+use crate::stages::Step;
 use crate::time::TimeFault;
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray, UInt32Array,
-};
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use arrow::compute::{concat_batches, filter_record_batch, sort_to_indices, take, take_record_batch};
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
-use bourn_config::{LatePolicy, MissingKey};
+use bourn_config::LatePolicy;
 use bourn_event::{
     Decoded, Drop as Dropped, Fault, Micros, Offset, Outcome, Producer, Refined, Reject, RejectReason,
-    SystemColumn,
 };
 use bytes::Bytes;
 use datafusion::common::DataFusionError;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,6 +62,12 @@ pub enum RefineError {
     Columns(String),
     #[error("a stage failed on a whole batch: {0}")]
     Stage(String),
+    /// What a step calls cannot be called here, now or later.
+    #[error("{0}")]
+    Outside(String),
+    /// The pipeline is closing while a step waits for an answer: the batch comes again at the next start.
+    #[error("closing while a step waits")]
+    Closed,
 }
 
 impl From<ArrowError> for RefineError {
@@ -81,8 +84,9 @@ impl From<DataFusionError> for RefineError {
 
 /// The stages at work.
 pub struct Refiner {
-    stages: Arc<Stages>,
-    joins: Vec<Join>,
+    pub(crate) stages: Arc<Stages>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) outside: Arc<dyn Outside>,
     index: Option<Index>,
     replay_dir: Option<PathBuf>,
     replays: bool,
@@ -91,20 +95,25 @@ pub struct Refiner {
     keys: Vec<u128>,
     time_faults: Vec<(u32, TimeFault)>,
     duplicates: Vec<(u32, Offset)>,
+    told: BTreeMap<Offset, Dropped>,
 }
 
 /// What has become of a batch so far.
 #[derive(Default)]
-struct Outcomes {
-    parts: Vec<RecordBatch>,
-    drops: Vec<(u32, Outcome, Option<Offset>)>,
-    faults: Vec<(u32, Fault)>,
+pub(crate) struct Outcomes {
+    pub parts: Vec<RecordBatch>,
+    pub drops: Vec<(u32, Outcome, Option<Offset>)>,
+    pub faults: Vec<(u32, Fault)>,
 }
 
 impl Refiner {
-    pub(crate) fn new(stages: Arc<Stages>, start: Start) -> Result<Self, RefineError> {
-        let joins = stages.joins.iter().map(|join| Join::new(join.clone(), &stages.lookups));
-        let joins = joins.collect::<Result<_, _>>()?;
+    pub(crate) fn new(
+        stages: Arc<Stages>,
+        start: Start,
+        outside: Arc<dyn Outside>,
+    ) -> Result<Self, RefineError> {
+        let steps = stages.steps.iter().map(|step| Step::new(step, &stages.lookups));
+        let steps = steps.collect::<Result<_, _>>()?;
         let replays = start.mode == Mode::Replay;
         let mut replay_dir = None;
         let index = match &stages.dedupe {
@@ -125,7 +134,8 @@ impl Refiner {
         };
         Ok(Self {
             stages,
-            joins,
+            steps,
+            outside,
             index,
             replay_dir,
             replays,
@@ -134,7 +144,20 @@ impl Refiner {
             keys: Vec::new(),
             time_faults: Vec::new(),
             duplicates: Vec::new(),
+            told: BTreeMap::new(),
         })
+    }
+
+    /// Gives events their outcomes that were told of before (in the rejects' and outcomes' logs) and are
+    /// not committed yet: they keep them, whatever a step or another definition would say now. Call
+    /// it before the first batch.
+    pub fn recall(&mut self, told: impl IntoIterator<Item = Dropped>) {
+        self.told.extend(told.into_iter().map(|drop| (drop.offset, drop)));
+    }
+
+    /// Was the event's outcome told of before?
+    pub fn is_told(&self, offset: Offset) -> bool {
+        self.told.contains_key(&offset)
     }
 
     /// Offset from which [`Self::remember`] must be fed, up to the start, before the first batch;
@@ -168,6 +191,9 @@ impl Refiner {
     /// Everything before `offset` is committed. Call it after each commit: it lets the dedupe index
     /// keep its budget, forget what left the window, and free the log.
     pub fn settled(&mut self, offset: Offset) -> Result<(), RefineError> {
+        if self.told.first_key_value().is_some_and(|(first, _)| *first < offset) {
+            self.told = self.told.split_off(&offset);
+        }
         if let Some(index) = &mut self.index {
             index.settled(offset)?;
         }
@@ -252,7 +278,7 @@ impl Refiner {
                 return Err(RefineError::Columns(format!("{has} is not {wanted}")));
             }
         }
-        self.joins.iter_mut().try_for_each(|join| join.refresh(&self.stages.lookups))?;
+        self.steps.iter_mut().try_for_each(|step| step.refresh(&self.stages.lookups))?;
         Ok(())
     }
 
@@ -260,12 +286,19 @@ impl Refiner {
         self.duplicates.clear();
         let (Some((key, ..)), Some(index)) = (&self.stages.dedupe, &mut self.index) else { return Ok(()) };
         key.hash(&batch.columns, index.seed(), &mut self.keys);
-        let faults = &self.time_faults;
+        let (faults, told) = (&self.time_faults, &self.told);
         let stores = |row: usize| {
-            faults.is_empty() || faults.binary_search_by_key(&(row as u32), |(row, _)| *row).is_err()
+            let by_time =
+                faults.is_empty() || faults.binary_search_by_key(&(row as u32), |(row, _)| *row).is_err();
+            by_time
+                && (told.is_empty()
+                    || told.get(&batch.offset_of(row)).is_none_or(|drop| drop.outcome == Outcome::Filtered))
         };
         let offset_of = |row| batch.offset_of(row);
         index.judge(&self.keys, offset_of, batch.received_at, stores, &mut self.duplicates)?;
+        if !told.is_empty() {
+            self.duplicates.retain(|(row, _)| !told.contains_key(&batch.offset_of(*row as usize)));
+        }
         Ok(())
     }
 
@@ -276,10 +309,11 @@ impl Refiner {
         duplicates: &[(u32, Offset)],
         outcomes: &mut Outcomes,
     ) -> Option<UInt32Array> {
-        if duplicates.is_empty() && self.time_faults.is_empty() {
+        if duplicates.is_empty() && self.time_faults.is_empty() && self.told.is_empty() {
             return None;
         }
         let mut goes_on = vec![true; batch.columns.num_rows()];
+        self.end_as_told(batch, &mut goes_on, outcomes);
         duplicates.iter().for_each(|(row, _)| goes_on[*row as usize] = false);
         for (row, fault) in &self.time_faults {
             if std::mem::replace(&mut goes_on[*row as usize], false) {
@@ -287,6 +321,23 @@ impl Refiner {
             }
         }
         Some((0..goes_on.len() as u32).filter(|row| goes_on[*row as usize]).collect::<Vec<_>>().into())
+    }
+
+    fn end_as_told(&self, batch: &Decoded, goes_on: &mut [bool], outcomes: &mut Outcomes) {
+        if self.told.is_empty() {
+            return;
+        }
+        for row in 0..goes_on.len() as u32 {
+            let Some(told) = self.told.get(&batch.offset_of(row as usize)) else { continue };
+            goes_on[row as usize] = false;
+            match told.outcome {
+                Outcome::Rejected => {
+                    let fault = Fault::new(RejectReason::File, "told of before");
+                    outcomes.faults.push((row, fault));
+                }
+                outcome => outcomes.drops.push((row, outcome, told.kept)),
+            }
+        }
     }
 
     fn end_by_time(&self, row: u32, fault: TimeFault, received_at: Micros, outcomes: &mut Outcomes) {
@@ -359,117 +410,6 @@ impl Refiner {
         Ok(again)
     }
 
-    /// Enrich and transform, for the candidates.
-    fn stage(
-        &self,
-        batch: &Decoded,
-        candidates: Option<UInt32Array>,
-        outcomes: &mut Outcomes,
-    ) -> Result<(), RefineError> {
-        let mut rows = candidates;
-        let mut decoded = match &rows {
-            None => batch.columns.clone(),
-            Some(rows) if rows.is_empty() => return Ok(()),
-            Some(rows) => take_record_batch(&batch.columns, rows)?,
-        };
-        for join in &self.joins {
-            let mut found = join.rows_of(&decoded)?;
-            if join.plan.missing == MissingKey::Reject && found.null_count() > 0 {
-                let has = BooleanArray::new(
-                    found.nulls().map_or_else(
-                        || arrow::buffer::BooleanBuffer::new_set(found.len()),
-                        |nulls| nulls.inner().clone(),
-                    ),
-                    None,
-                );
-                for at in (0..found.len()).filter(|at| found.is_null(*at)) {
-                    let row = rows.as_ref().map_or(at as u32, |rows| rows.value(at));
-                    let message = format!(
-                        "the lookup `{}` has no row for its {}",
-                        join.plan.table,
-                        join.plan.key_names()
-                    );
-                    outcomes.faults.push((row, Fault::new(RejectReason::Lookup, message)));
-                }
-                decoded = filter_record_batch(&decoded, &has)?;
-                found = arrow::compute::filter(&found, &has)?.as_primitive().clone();
-                let all = rows.unwrap_or_else(|| (0..has.len() as u32).collect::<Vec<_>>().into());
-                rows = Some(arrow::compute::filter(&all, &has)?.as_primitive().clone());
-            }
-            decoded = append(&decoded, &join.plan.fields, join.columns(&found)?)?;
-        }
-        let wide = self.widen(batch, rows.as_ref(), &decoded)?;
-        let part = match &self.stages.transform {
-            None => wide,
-            Some(transform) => {
-                let evaluated = transform.evaluate(&wide)?;
-                let row_of = |at: u32| rows.as_ref().map_or(at, |rows| rows.value(at as usize));
-                let failed = evaluated.failed.iter();
-                outcomes.faults.extend(failed.clone().map(|(at, message)| {
-                    (row_of(*at), Fault::new(RejectReason::Transform, message.clone()))
-                }));
-                if let Some(kept) = &evaluated.rows {
-                    let mut ends = vec![false; wide.num_rows()];
-                    kept.values().iter().for_each(|at| ends[*at as usize] = true);
-                    failed.for_each(|(at, _)| ends[*at as usize] = true);
-                    let filtered = (0..ends.len() as u32).filter(|at| !ends[*at as usize]);
-                    outcomes.drops.extend(filtered.map(|at| (row_of(at), Outcome::Filtered, None)));
-                }
-                let own = bourn_event::SYSTEM_COLUMNS.len();
-                let mut automatic: Vec<ArrayRef> = wide.columns()[..own].to_vec();
-                automatic.extend(wide.column_by_name(SystemColumn::Extra.name()).cloned());
-                if let Some(kept) = &evaluated.rows {
-                    automatic =
-                        automatic.iter().map(|column| take(column, kept, None)).collect::<Result<_, _>>()?;
-                }
-                let extra = automatic.split_off(own);
-                automatic.extend(evaluated.columns.columns().iter().cloned());
-                automatic.extend(extra);
-                RecordBatch::try_new(Arc::clone(&self.stages.table), automatic)?
-            }
-        };
-        outcomes.parts.push(match self.stages.transform {
-            Some(_) => part,
-            None => self.narrow(&part)?,
-        });
-        Ok(())
-    }
-
-    /// Puts the system columns before the decoded and added ones.
-    fn widen(
-        &self,
-        batch: &Decoded,
-        rows: Option<&UInt32Array>,
-        decoded: &RecordBatch,
-    ) -> Result<RecordBatch, RefineError> {
-        let count = decoded.num_rows();
-        let first = batch.first_offset as i64;
-        let offsets: Vec<i64> = match (rows, &batch.offsets) {
-            (None, None) => (first..first + count as i64).collect(),
-            (Some(rows), None) => rows.values().iter().map(|row| first + i64::from(*row)).collect(),
-            (None, Some(offsets)) => offsets.iter().map(|offset| *offset as i64).collect(),
-            (Some(rows), Some(offsets)) => {
-                rows.values().iter().map(|row| offsets[*row as usize] as i64).collect()
-            }
-        };
-        let received = TimestampMicrosecondArray::from(vec![batch.received_at; count]).with_timezone("UTC");
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(Int64Array::from(offsets)),
-            Arc::new(Int32Array::from(vec![self.stages.options.partition; count])),
-            Arc::new(received),
-            Arc::new(sources(batch, rows, count)?),
-        ];
-        columns.extend(decoded.columns().iter().cloned());
-        Ok(RecordBatch::try_new(Arc::clone(&self.stages.wide), columns)?)
-    }
-
-    /// The table's columns of a wide batch: `_extra` goes last.
-    fn narrow(&self, wide: &RecordBatch) -> Result<RecordBatch, RefineError> {
-        let columns = self.stages.table.fields().iter();
-        let columns = columns.filter_map(|field| wide.column_by_name(field.name()).cloned()).collect();
-        Ok(RecordBatch::try_new(Arc::clone(&self.stages.table), columns)?)
-    }
-
     fn finish(
         &self,
         batch: &Decoded,
@@ -522,6 +462,9 @@ impl Refiner {
         originals: &mut dyn Originals,
     ) -> Result<Reject, RefineError> {
         let offset = batch.offset_of(row as usize);
+        if self.is_told(offset) {
+            return Ok(self.told_reject(batch, row, fault));
+        }
         let original =
             originals.original(offset).map_err(|message| RefineError::Original { offset, message })?;
         let original_len = original.len() as u64;
@@ -536,6 +479,23 @@ impl Refiner {
             original: original.slice(..keep),
             original_len,
         })
+    }
+}
+
+impl Refiner {
+    /// Counts as a reject; the record itself was kept before.
+    fn told_reject(&self, batch: &Decoded, row: u32, fault: Fault) -> Reject {
+        let offset = batch.offset_of(row as usize);
+        Reject {
+            fault,
+            schema_version: self.stages.options.schema_version.clone(),
+            source: batch.source_of(row as usize).to_owned(),
+            producer: None,
+            received_at: batch.received_at,
+            offset: Some(offset),
+            original: Bytes::new(),
+            original_len: 0,
+        }
     }
 }
 
@@ -562,26 +522,15 @@ fn clean_replays(dir: &std::path::Path) {
     }
 }
 
-fn append(
-    batch: &RecordBatch,
-    fields: &[arrow::datatypes::FieldRef],
-    added: Vec<ArrayRef>,
-) -> Result<RecordBatch, ArrowError> {
-    let schema = batch.schema();
-    let fields: Vec<_> = schema.fields().iter().chain(fields).cloned().collect();
-    let columns = batch.columns().iter().cloned().chain(added).collect();
-    RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns)
-}
-
 /// Walks the spans along ascending rows.
 #[derive(Default)]
-struct SpanOf {
+pub(crate) struct SpanOf {
     span: usize,
     end: u32,
 }
 
 impl SpanOf {
-    fn of(&mut self, batch: &Decoded, row: u32) -> usize {
+    pub fn of(&mut self, batch: &Decoded, row: u32) -> usize {
         if self.end == 0 {
             self.end = batch.spans.first().map_or(0, |span| span.count);
         }
@@ -591,34 +540,6 @@ impl SpanOf {
         }
         self.span
     }
-}
-
-/// `_source`, a run of equal texts a span.
-fn sources(batch: &Decoded, rows: Option<&UInt32Array>, count: usize) -> Result<StringArray, ArrowError> {
-    let mut lengths = vec![0usize; batch.spans.len()];
-    match rows {
-        None => lengths.iter_mut().zip(batch.spans.iter()).for_each(|(n, span)| *n = span.count as usize),
-        Some(rows) => {
-            let mut place = SpanOf::default();
-            for row in rows.values() {
-                lengths[place.of(batch, *row)] += 1;
-            }
-        }
-    }
-    if lengths.iter().sum::<usize>() != count {
-        return Err(ArrowError::InvalidArgumentError("the spans do not cover the batch".to_owned()));
-    }
-    let mut offsets = Vec::with_capacity(count + 1);
-    let mut text = Vec::new();
-    offsets.push(0i32);
-    for (span, n) in batch.spans.iter().zip(lengths) {
-        for _ in 0..n {
-            text.extend_from_slice(span.source.as_bytes());
-            offsets.push(text.len() as i32);
-        }
-    }
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    StringArray::try_new(offsets, Buffer::from_vec(text), None)
 }
 
 fn length(micros: Micros) -> String {

@@ -8,19 +8,36 @@
 //!
 //! Nothing here reads a log, runs a job or opens a port: the root does, over [`Starter`], and feeds events in.
 
+mod backfill;
+mod backoff;
 mod cron;
+mod envelope;
+mod feeds;
 mod input;
 mod path;
 mod pattern;
+mod plan;
+mod progress;
+mod rows;
+mod runs;
+mod scheduler;
 mod starter;
 mod time;
+mod triggers;
 mod when;
 
+pub use backfill::{BACKFILL_TIMES_MAX, BackfillError, BackfillPlan, BackfillProgress, Backfills};
 pub use cron::{Cron, CronError};
+pub use envelope::{Home, OWN_SOURCE, OwnEvent, STREAM_SOURCE};
+pub use feeds::{Announcer, FeedError, OwnTriggers, REJECT_WINDOW_S, RejectMeter, StreamTrigger};
 pub use input::{Facts, Input, InputFault};
 pub use pattern::{Known, Pattern, PatternFault};
+pub use rows::{ScheduleRow, ScheduleStatus};
+pub use runs::{RUN_AGE_MAX, RUNS_MAX, Runs, UPKEEP};
+pub use scheduler::{ScheduleError, Scheduler};
 pub use starter::{
     Ended, RunRef, StartError, Started, Starter, execution_name, job_name, kind_of, name_of, stream_of,
 };
 pub use time::{parse_time, rfc3339, zone};
+pub use triggers::{Closing, Launcher, TriggerFault, Triggers};
 pub use when::{When, WhenFault};

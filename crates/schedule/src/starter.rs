@@ -112,13 +112,21 @@ pub fn stream_of(target: &Target) -> Option<String> {
 /// Longest name that Step Functions gives an execution.
 const EXECUTION_NAME_MAX: usize = 80;
 
-/// A run's id as the name of an execution: what Step Functions does not take is `-`, and what is too long ends in a
-/// hash. Different ids have different names.
+/// A run's id as the name of an execution, in the characters and the length that Step Functions allows. Different
+/// ids have different names: where the readable form could be shared or is too long, it ends in a hash.
 pub fn execution_name(run_id: &str) -> String {
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    let name: String = run_id.chars().map(allowed).collect();
-    let plain = run_id.chars().all(|c| allowed(c) == c || matches!(c, '/' | ':'));
-    if plain && name.len() <= EXECUTION_NAME_MAX {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let written = |c: char| match c {
+        '/' => '.',
+        c if allowed(c) => c,
+        _ => '-',
+    };
+    let name: String = run_id.chars().map(written).collect();
+    let (front, last) = run_id.rsplit_once('/').unwrap_or(("", run_id));
+    // A colon is written `-`; only times of day have one, and they stand last.
+    let is_plain =
+        front.chars().all(|c| c == '/' || allowed(c)) && last.chars().all(|c| c == ':' || allowed(c));
+    if is_plain && name.len() <= EXECUTION_NAME_MAX {
         return name;
     }
     let hash = format!("-{:016x}", xxhash_rust::xxh3::xxh3_64(run_id.as_bytes()));

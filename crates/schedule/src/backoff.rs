@@ -1,0 +1,20 @@
+//! How long to wait before the next attempt.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Doubles from a second to a minute.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    attempts: u32,
+}
+
+impl Backoff {
+    pub fn next(&mut self) -> Duration {
+        let wait = FIRST.saturating_mul(1 << self.attempts.min(10)).min(LONGEST);
+        self.attempts += 1;
+        wait
+    }
+}

@@ -1,0 +1,13 @@
+//! The schedule crate's integration tests, one binary.
+
+mod backfill;
+mod cron;
+#[allow(dead_code)]
+mod fake;
+mod input;
+mod pattern;
+mod properties;
+mod runs;
+mod scheduler;
+mod triggers;
+mod when;

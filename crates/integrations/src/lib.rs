@@ -1,4 +1,13 @@
 //! What a workflow's Task can run: functions, SQL, jobs, keyed state, streams, notifiers, HTTP.
+//!
+//! [`Integrations`] implements the seam `bourn_event::Tasks` over the other seams; [`outbound`] is the
+//! HTTP client that it and the steps of streams call outside APIs with.
 
+mod connection;
 mod item;
 pub mod outbound;
+mod suggest;
+mod tasks;
+
+pub use connection::connect;
+pub use tasks::{Integrations, Names, OnEvent, Parts, Unrunnable};

@@ -62,7 +62,12 @@ impl Place {
         };
         Ok(Self {
             partition: text(&schema.key, PARTITION_BYTES_MAX)?,
-            sort: schema.sort.as_ref().map(|name| text(name, SORT_BYTES_MAX)).transpose()?.unwrap_or_default(),
+            sort: schema
+                .sort
+                .as_ref()
+                .map(|name| text(name, SORT_BYTES_MAX))
+                .transpose()?
+                .unwrap_or_default(),
         })
     }
 }
@@ -159,8 +164,7 @@ pub(super) fn update(
     before: Option<&Item>,
     key: Item,
 ) -> Result<Effect, ItemError> {
-    let returns =
-        return_values(parameters, &["NONE", "ALL_OLD", "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW"])?;
+    let returns = return_values(parameters, &["NONE", "ALL_OLD", "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW"])?;
     let placeholders = Placeholders::of(parameters);
     let update = match text(parameters, "UpdateExpression")? {
         Some(text) => Update::parse(text, &placeholders)?,
@@ -169,7 +173,8 @@ pub(super) fn update(
     let condition = condition(parameters, "ConditionExpression", &placeholders)?;
     placeholders.check_used()?;
     let paths = update.paths();
-    if let Some(path) = paths.iter().find(|path| schema.key == path.root() || schema.sort.as_deref() == Some(path.root()))
+    if let Some(path) =
+        paths.iter().find(|path| schema.key == path.root() || schema.sort.as_deref() == Some(path.root()))
     {
         return Err(ItemError::Validation(format!(
             "One or more parameter values were invalid: Cannot update attribute {}. This attribute is part of the key",
@@ -201,10 +206,7 @@ pub(super) fn get(parameters: &Value, found: Option<Item>) -> Result<Value, Item
     Ok(Value::Object(answer))
 }
 
-fn projection(
-    parameters: &Value,
-    placeholders: &Placeholders<'_>,
-) -> Result<Option<Vec<Path>>, ItemError> {
+fn projection(parameters: &Value, placeholders: &Placeholders<'_>) -> Result<Option<Vec<Path>>, ItemError> {
     let Some(text) = text(parameters, "ProjectionExpression")? else { return Ok(None) };
     let mut cursor = Cursor::new("ProjectionExpression", text, placeholders)?;
     let mut paths = vec![cursor.path()?];
@@ -261,9 +263,11 @@ impl Search {
             })?;
         let limit = match parameters.get("Limit") {
             None | Some(Value::Null) => usize::MAX,
-            Some(limit) => limit.as_u64().filter(|limit| *limit > 0).map(|limit| limit as usize).ok_or_else(
-                || ItemError::Validation("Limit must be a number of at least 1".into()),
-            )?,
+            Some(limit) => limit
+                .as_u64()
+                .filter(|limit| *limit > 0)
+                .map(|limit| limit as usize)
+                .ok_or_else(|| ItemError::Validation("Limit must be a number of at least 1".into()))?,
         };
         let forward = parameters.get("ScanIndexForward").and_then(Value::as_bool).unwrap_or(true);
         let count_only = text(parameters, "Select")? == Some("COUNT");

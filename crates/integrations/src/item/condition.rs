@@ -7,10 +7,10 @@
 //! operand = path | :value | size(path)
 //! ```
 
+use super::ItemError;
 use super::lexer::{Cursor, DEPTH_MAX, Placeholders, Token};
 use super::path::Path;
 use super::value::{Attribute, Item};
-use super::ItemError;
 use std::cmp::Ordering;
 
 /// A condition on an item.
@@ -264,7 +264,9 @@ fn function(cursor: &mut Cursor<'_>, name: &str) -> Result<Condition, ItemError>
             let path = cursor.path()?;
             cursor.expect(",")?;
             let Operand::Value(Attribute::Text(kind)) = operand(cursor)? else {
-                return cursor.fault("Incorrect operand type for operator or function; operator or function: attribute_type");
+                return cursor.fault(
+                    "Incorrect operand type for operator or function; operator or function: attribute_type",
+                );
             };
             if !["S", "N", "B", "BOOL", "NULL", "L", "M", "SS", "NS", "BS"].contains(&kind.as_str()) {
                 return cursor.fault(format!("Invalid attribute type name found; type: {kind}"));
@@ -275,7 +277,11 @@ fn function(cursor: &mut Cursor<'_>, name: &str) -> Result<Condition, ItemError>
             let value = operand(cursor)?;
             cursor.expect(",")?;
             let part = operand(cursor)?;
-            if name == "contains" { Condition::Contains(value, part) } else { Condition::BeginsWith(value, part) }
+            if name == "contains" {
+                Condition::Contains(value, part)
+            } else {
+                Condition::BeginsWith(value, part)
+            }
         }
     };
     cursor.expect(")")?;

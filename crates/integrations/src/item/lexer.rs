@@ -1,8 +1,8 @@
 //! Expressions as tokens, and the cursor that all expression parsers share.
 
+use super::ItemError;
 use super::path::{Path, Step};
 use super::value::Attribute;
-use super::ItemError;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -64,7 +64,9 @@ impl<'a> Placeholders<'a> {
             ))
         })?;
         Attribute::parse(found).map_err(|error| {
-            ItemError::Validation(format!("ExpressionAttributeValues contains invalid value: {error} for key {key}"))
+            ItemError::Validation(format!(
+                "ExpressionAttributeValues contains invalid value: {error} for key {key}"
+            ))
         })
     }
 
@@ -73,7 +75,8 @@ impl<'a> Placeholders<'a> {
         let used = self.used.borrow();
         for (kind, given) in [("Names", self.names), ("Values", self.values)] {
             let Some(Value::Object(given)) = given else { continue };
-            let unused: Vec<_> = given.keys().filter(|key| !used.contains(*key)).map(String::as_str).collect();
+            let unused: Vec<_> =
+                given.keys().filter(|key| !used.contains(*key)).map(String::as_str).collect();
             if !unused.is_empty() {
                 return Err(ItemError::Validation(format!(
                     "Value provided in ExpressionAttribute{kind} unused in expressions: keys: {{{}}}",
@@ -101,7 +104,9 @@ impl<'a> Cursor<'a> {
         placeholders: &'a Placeholders<'a>,
     ) -> Result<Self, ItemError> {
         if text.trim().is_empty() {
-            return Err(ItemError::Validation(format!("Invalid {expression}: The expression can not be empty;")));
+            return Err(ItemError::Validation(format!(
+                "Invalid {expression}: The expression can not be empty;"
+            )));
         }
         if text.len() > EXPRESSION_BYTES_MAX {
             return Err(ItemError::Validation(format!(
@@ -214,7 +219,9 @@ fn tokens(expression: &str, text: &str) -> Result<Vec<Token>, ItemError> {
             '0'..='9' => {
                 let digits = &rest[..length(0)];
                 let Ok(number) = digits.parse() else {
-                    return Err(ItemError::Validation(format!("Invalid {expression}: Syntax error; token: \"{digits}\"")));
+                    return Err(ItemError::Validation(format!(
+                        "Invalid {expression}: Syntax error; token: \"{digits}\""
+                    )));
                 };
                 tokens.push(Token::Number(number));
                 length(0)

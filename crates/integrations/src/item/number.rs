@@ -66,9 +66,8 @@ impl Decimal {
         let trailing = digits.len() - digits.trim_end_matches('0').len();
         let mantissa = significant.parse().map_err(|_| NumberError::NotANumber)?;
         let shift = i64::from(power) + trailing as i64 - fraction.len() as i64;
-        let exponent = i32::try_from(shift).map_err(|_| {
-            if shift > 0 { NumberError::TooLarge } else { NumberError::TooSmall }
-        })?;
+        let exponent = i32::try_from(shift)
+            .map_err(|_| if shift > 0 { NumberError::TooLarge } else { NumberError::TooSmall })?;
         Self::new(negative, mantissa, exponent)
     }
 
@@ -251,7 +250,11 @@ mod tests {
             ("0", "1e125", Ok("1E+125")),
         ];
         for (a, b, sum) in cases {
-            assert_eq!(number(a).add(number(b)).map(|sum| sum.to_string()), sum.map(str::to_string), "{a}+{b}");
+            assert_eq!(
+                number(a).add(number(b)).map(|sum| sum.to_string()),
+                sum.map(str::to_string),
+                "{a}+{b}"
+            );
         }
         assert_eq!(number("3").subtract(number("4.5")).map(|n| n.to_string()), Ok("-1.5".into()));
     }
@@ -259,13 +262,20 @@ mod tests {
     #[test]
     fn order_and_sortable_texts_agree() {
         let sorted = [
-            "-1e125", "-100", "-99.9", "-12", "-1.25", "-1.2", "-1", "-0.5", "-1e-130", "0", "1e-130", "0.5", "1",
-            "1.2", "1.25", "9", "10", "99.9", "100", "1e125",
+            "-1e125", "-100", "-99.9", "-12", "-1.25", "-1.2", "-1", "-0.5", "-1e-130", "0", "1e-130", "0.5",
+            "1", "1.2", "1.25", "9", "10", "99.9", "100", "1e125",
         ];
         for pair in sorted.windows(2) {
             let (a, b) = (number(pair[0]), number(pair[1]));
             assert!(a < b, "{} < {}", pair[0], pair[1]);
-            assert!(a.sortable() < b.sortable(), "{} < {}: {} {}", pair[0], pair[1], a.sortable(), b.sortable());
+            assert!(
+                a.sortable() < b.sortable(),
+                "{} < {}: {} {}",
+                pair[0],
+                pair[1],
+                a.sortable(),
+                b.sortable()
+            );
         }
     }
 }

@@ -114,7 +114,9 @@ pub(crate) fn clash<'a>(paths: &[&'a Path]) -> Option<(&'a Path, &'a Path)> {
     sorted.windows(2).map(|pair| (pair[0], pair[1])).find(|(a, b)| {
         let common = a.0.iter().zip(&b.0).take_while(|(a, b)| a == b).count();
         match (a.0.get(common), b.0.get(common)) {
-            (Some(Step::Name(_)), Some(Step::Name(_))) | (Some(Step::Index(_)), Some(Step::Index(_))) => false,
+            (Some(Step::Name(_)), Some(Step::Name(_))) | (Some(Step::Index(_)), Some(Step::Index(_))) => {
+                false
+            }
             (Some(_), Some(_)) => true,
             _ => common == a.0.len() || common == b.0.len(),
         }
@@ -153,7 +155,9 @@ impl<'a> Node<'a> {
             return Some(value.clone());
         }
         match value {
-            Attribute::Map(map) => Some(pick(map, &self.names)).filter(|map| !map.is_empty()).map(Attribute::Map),
+            Attribute::Map(map) => {
+                Some(pick(map, &self.names)).filter(|map| !map.is_empty()).map(Attribute::Map)
+            }
             Attribute::List(list) => {
                 let picked: Vec<_> =
                     self.indexes.iter().filter_map(|(index, node)| node.of(list.get(*index)?)).collect();

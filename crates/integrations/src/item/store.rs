@@ -9,9 +9,9 @@
 //! after a crash finds what it did. Records are kept for a day of running time and never for more than
 //! `REQUESTS_MAX` requests; those of before a restart count from the restart.
 
+use super::ItemError;
 use super::calls::{self, Effect, ITEM_BYTES_MAX, Place, Search};
 use super::value::{Item, item_bytes, item_of_json, item_to_json};
-use super::ItemError;
 use bourn_config::KeyedTable;
 use bourn_event::{Clock, Micros};
 use bourn_state::{Durability, Key, KeyKind, Scope, State, StateError};

@@ -99,8 +99,14 @@ fn bad_conditions_are_refused_in_dynamodbs_words() {
         ("n", "Syntax error; token: \"<EOF>\""),
         ("n = ", "Syntax error"),
         ("n = :5 :6", "Syntax error; token: \":6\""),
-        ("n = :nope", "An expression attribute value used in expression is not defined; attribute value: :nope"),
-        ("#nope = :5", "An expression attribute name used in the document path is not defined; attribute name: #nope"),
+        (
+            "n = :nope",
+            "An expression attribute value used in expression is not defined; attribute value: :nope",
+        ),
+        (
+            "#nope = :5",
+            "An expression attribute name used in the document path is not defined; attribute name: #nope",
+        ),
         ("is_even(n)", "Invalid function name; function: is_even"),
         ("attribute_type(n, :Q)", "Invalid attribute type name found; type: Q"),
         ("n < :t", "Incorrect operand type for operator or function"),
@@ -123,7 +129,9 @@ fn updated(text: &str) -> Result<Value, String> {
     let update = Update::parse(text, &Placeholders::of(&values)).map_err(|error| error.to_string())?;
     let after = update.apply(&item()).map_err(|error| error.to_string())?;
     let paths = update.paths();
-    Ok(item_to_json(&after.into_iter().filter(|(name, _)| paths.iter().any(|path| path.root() == name)).collect()))
+    Ok(item_to_json(
+        &after.into_iter().filter(|(name, _)| paths.iter().any(|path| path.root() == name)).collect(),
+    ))
 }
 
 #[test]
@@ -137,7 +145,10 @@ fn updates_change_what_they_name() {
         ("SET seen = if_not_exists(seen, :0) + :1", json!({"seen": {"N": "1"}})),
         ("SET n = if_not_exists(n, :0) + :1", json!({"n": {"N": "6"}})),
         ("SET #odd = :x", json!({"odd name": {"S": "x"}})),
-        ("SET info.rating = :5", json!({"info": {"M": {"rating": {"N": "5"}, "deep": {"M": {"leaf": {"S": "l"}}}}}})),
+        (
+            "SET info.rating = :5",
+            json!({"info": {"M": {"rating": {"N": "5"}, "deep": {"M": {"leaf": {"S": "l"}}}}}}),
+        ),
         ("SET list[0] = :x", json!({"list": {"L": [{"S": "x"}, {"S": "two"}, {"M": {"k": {"S": "v"}}}]}})),
         ("SET list[2].k = :x", json!({"list": {"L": [{"N": "1"}, {"S": "two"}, {"M": {"k": {"S": "x"}}}]}})),
         (
@@ -148,7 +159,10 @@ fn updates_change_what_they_name() {
             "SET list = list_append(:l, list)",
             json!({"list": {"L": [{"S": "new"}, {"N": "1"}, {"S": "two"}, {"M": {"k": {"S": "v"}}}]}}),
         ),
-        ("SET log = list_append(if_not_exists(log, :l), :l)", json!({"log": {"L": [{"S": "new"}, {"S": "new"}]}})),
+        (
+            "SET log = list_append(if_not_exists(log, :l), :l)",
+            json!({"log": {"L": [{"S": "new"}, {"S": "new"}]}}),
+        ),
         ("REMOVE n", json!({})),
         ("REMOVE missing", json!({})),
         ("REMOVE list[0], list[1]", json!({"list": {"L": [{"M": {"k": {"S": "v"}}}]}})),
@@ -248,9 +262,41 @@ fn parsers_never_panic() {
         }
     };
     let word = proptest::sample::select(vec![
-        "SET", "REMOVE", "ADD", "DELETE", "n", "list", "[0]", "[1]", "info", ".", "rating", "=", "<", ">=", "(", ")",
-        ",", "+", "-", ":5", ":x", ":xs", "#n", "AND", "OR", "NOT", "IN", "BETWEEN", "size", "contains",
-        "if_not_exists", "list_append", "attribute_exists", "é", "99",
+        "SET",
+        "REMOVE",
+        "ADD",
+        "DELETE",
+        "n",
+        "list",
+        "[0]",
+        "[1]",
+        "info",
+        ".",
+        "rating",
+        "=",
+        "<",
+        ">=",
+        "(",
+        ")",
+        ",",
+        "+",
+        "-",
+        ":5",
+        ":x",
+        ":xs",
+        "#n",
+        "AND",
+        "OR",
+        "NOT",
+        "IN",
+        "BETWEEN",
+        "size",
+        "contains",
+        "if_not_exists",
+        "list_append",
+        "attribute_exists",
+        "é",
+        "99",
     ]);
     let words = proptest::collection::vec(word, 0..14);
     let mut runner = proptest::test_runner::TestRunner::deterministic();

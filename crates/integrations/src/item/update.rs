@@ -2,10 +2,10 @@
 //!
 //! All operands mean the item as it was before the update.
 
+use super::ItemError;
 use super::lexer::{Cursor, DEPTH_MAX, Placeholders, Token};
 use super::path::{Path, Step, clash};
 use super::value::{Attribute, Item};
-use super::ItemError;
 
 /// What an update does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,8 @@ impl Update {
         let mut update = Self::default();
         let mut seen = Vec::new();
         while cursor.peek().is_some() {
-            let Some(clause) = ["SET", "REMOVE", "ADD", "DELETE"].into_iter().find(|word| cursor.takes_word(word))
+            let Some(clause) =
+                ["SET", "REMOVE", "ADD", "DELETE"].into_iter().find(|word| cursor.takes_word(word))
             else {
                 return Err(cursor.unexpected("SET, REMOVE, ADD or DELETE"));
             };
@@ -109,9 +110,9 @@ impl Update {
         for (path, value) in &self.add {
             let sum = match (path.get(before), value) {
                 (None, value) => value.clone(),
-                (Some(Attribute::Number(held)), Attribute::Number(by)) => {
-                    Attribute::Number(held.add(*by).map_err(|error| ItemError::Validation(error.to_string()))?)
-                }
+                (Some(Attribute::Number(held)), Attribute::Number(by)) => Attribute::Number(
+                    held.add(*by).map_err(|error| ItemError::Validation(error.to_string()))?,
+                ),
                 (Some(held), value) => union(held, value).ok_or_else(|| bad_type("ADD", held))?,
             };
             path.set(&mut after, sum).ok_or_else(bad_path)?;
@@ -140,7 +141,9 @@ impl Update {
 fn parent_exists(path: &Path, item: &Item) -> bool {
     let parent = Path(path.0[..path.0.len() - 1].to_vec());
     match (parent.get(item), path.0.last()) {
-        (Some(Attribute::Map(_)), Some(Step::Name(_))) | (Some(Attribute::List(_)), Some(Step::Index(_))) => true,
+        (Some(Attribute::Map(_)), Some(Step::Name(_))) | (Some(Attribute::List(_)), Some(Step::Index(_))) => {
+            true
+        }
         _ => false,
     }
 }

@@ -126,9 +126,9 @@ impl Attribute {
         match self {
             Self::Text(text) => Some(format!("S{text}")),
             Self::Number(number) => Some(format!("N{}", number.sortable())),
-            Self::Binary(bytes) => {
-                Some(std::iter::once("B".to_string()).chain(bytes.iter().map(|b| format!("{b:02x}"))).collect())
-            }
+            Self::Binary(bytes) => Some(
+                std::iter::once("B".to_string()).chain(bytes.iter().map(|b| format!("{b:02x}"))).collect(),
+            ),
             _ => None,
         }
     }
@@ -157,7 +157,9 @@ fn parse(json: &Value, depth: usize) -> Result<Attribute, BadAttribute> {
         return bad("Nesting Levels have exceeded supported limits");
     }
     let Value::Object(map) = json else {
-        return bad(format!("Supplied AttributeValue must be an object such as {{\"S\": \"text\"}}, not {json}"));
+        return bad(format!(
+            "Supplied AttributeValue must be an object such as {{\"S\": \"text\"}}, not {json}"
+        ));
     };
     let (1, Some((kind, value))) = (map.len(), map.iter().next()) else {
         return bad(if map.is_empty() {
@@ -174,7 +176,11 @@ fn parse(json: &Value, depth: usize) -> Result<Attribute, BadAttribute> {
         "BOOL" => Attribute::Bool(flag(value).ok_or_else(wrong)?),
         "NULL" => match flag(value) {
             Some(true) => Attribute::Null,
-            _ => return bad("One or more parameter values were invalid: Null attribute value types must have the value of true"),
+            _ => {
+                return bad(
+                    "One or more parameter values were invalid: Null attribute value types must have the value of true",
+                );
+            }
         },
         "L" => {
             let list = value.as_array().ok_or_else(wrong)?;
@@ -182,7 +188,9 @@ fn parse(json: &Value, depth: usize) -> Result<Attribute, BadAttribute> {
         }
         "M" => Attribute::Map(parse_map(value, depth + 1)?),
         "SS" => Attribute::TextSet(set(value, |value| scalar(value).ok_or_else(wrong))?),
-        "NS" => Attribute::NumberSet(set(value, |value| Ok(Decimal::parse(&scalar(value).ok_or_else(wrong)?)?))?),
+        "NS" => {
+            Attribute::NumberSet(set(value, |value| Ok(Decimal::parse(&scalar(value).ok_or_else(wrong)?)?))?)
+        }
         "BS" => Attribute::BinarySet(set(value, |value| binary(value).ok_or_else(wrong))?),
         other => {
             return bad(format!(

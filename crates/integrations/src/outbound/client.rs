@@ -1,7 +1,7 @@
 //! The HTTP client: one pool of connections, and what each endpoint is allowed.
 
 use super::retry::{is_passing, retry_after};
-use super::{Breaker, BreakerRule, BreakerState, Outcome, OutboundError, Permit, Retry};
+use super::{Breaker, BreakerRule, BreakerState, OutboundError, Outcome, Permit, Retry};
 use bourn_event::Clock;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -146,7 +146,10 @@ impl Outbound {
             .pool_idle_timeout(POOL_IDLE)
             .user_agent(USER_AGENT)
             .build()
-            .map_err(|error| OutboundError::Invalid { endpoint: "any host".into(), why: error.to_string() })?;
+            .map_err(|error| OutboundError::Invalid {
+                endpoint: "any host".into(),
+                why: error.to_string(),
+            })?;
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let shared = Shared { client, clock, endpoints: Mutex::default(), random: AtomicU64::new(seed) };
         Ok(Self { shared: Arc::new(shared) })
@@ -214,7 +217,8 @@ impl Outbound {
         })?;
         let admitted = Admitted::ask(endpoint, &self.shared.clock)?;
         let started = Instant::now();
-        let outcome = match tokio::time::timeout(policy.timeout, self.exchange(endpoint, request, policy)).await
+        let outcome = match tokio::time::timeout(policy.timeout, self.exchange(endpoint, request, policy))
+            .await
         {
             Ok(outcome) => outcome,
             Err(_) => Err(OutboundError::Timeout { endpoint: endpoint.name.clone(), limit: policy.timeout }),
@@ -356,10 +360,7 @@ impl<'a> Admitted<'a> {
             Err(refused) => {
                 let labels = [("endpoint", endpoint.name.clone()), ("outcome", "open".to_string())];
                 metrics::counter!("bourn_outbound_calls_total", &labels).increment(1);
-                Err(OutboundError::Open {
-                    endpoint: endpoint.name.clone(),
-                    retry_after: refused.retry_after,
-                })
+                Err(OutboundError::Open { endpoint: endpoint.name.clone(), retry_after: refused.retry_after })
             }
         }
     }

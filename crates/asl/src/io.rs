@@ -164,6 +164,23 @@ impl State {
         Ok(Chosen { rule: None, next, finished })
     }
 
+    /// The items of a Map, before `ItemSelector`. `entered` is what [`State::enter`] gave.
+    pub fn map_items(&self, scope: &Scope<'_>, entered: &Entered) -> Result<Vec<Value>, EvalError> {
+        let Kind::Map(map) = &self.kind else {
+            return Err(EvalError::runtime(format!("'{}' is no Map state.", self.name)));
+        };
+        match (&map.items, entered.effective()) {
+            (Some(items), effective) => items.items(&scope.with_input(effective)),
+            (None, Value::Array(items)) => Ok(items.clone()),
+            (None, other) => Err(match self.query_language {
+                QueryLanguage::Jsonata => {
+                    EvalError::query("", format!("Map state input must be an array but was: {other}"))
+                }
+                QueryLanguage::JsonPath => EvalError::runtime("Reference path \"$\" must point to array."),
+            }),
+        }
+    }
+
     fn passed_on(&self, scope: &Scope<'_>) -> Result<Value, EvalError> {
         self.common.output_path.apply(scope)
     }

@@ -41,7 +41,9 @@ impl Setting {
     /// A whole number from 0: `MaxConcurrency`, `ToleratedFailureCount`, `MaxItems`, `TimeoutSeconds`, ….
     pub fn count(&self, scope: &Scope<'_>) -> Result<u64, EvalError> {
         let value = self.value(scope)?;
-        let Some(number) = whole(&value) else { return Err(self.wrong_number(&value, "integer", "number")) };
+        let Some(number) = whole(&value).or_else(|| self.in_text(&value)) else {
+            return Err(self.wrong_number(&value, "integer", "number"));
+        };
         u64::try_from(number).map_err(|_| self.fault(format!("{} must be positive.", self.base())))
     }
 
@@ -66,7 +68,8 @@ impl Setting {
     /// `ToleratedFailurePercentage`: 0 to 100.
     pub fn percentage(&self, scope: &Scope<'_>) -> Result<f64, EvalError> {
         let value = self.value(scope)?;
-        let number = value.as_f64().ok_or_else(|| self.wrong_number(&value, "float", "number"))?;
+        let number = value.as_f64().or_else(|| self.in_text(&value));
+        let number = number.ok_or_else(|| self.wrong_number(&value, "float", "number"))?;
         if !(0.0..=100.0).contains(&number) {
             return Err(self.fault(format!("{} must be between 0 and 100.", self.base())));
         }
@@ -122,6 +125,12 @@ impl Setting {
                 format!("Map state input must be an array but was: {value}"),
             )),
         }
+    }
+
+    /// By path a number may stand in a string.
+    fn in_text<T: std::str::FromStr>(&self, value: &Value) -> Option<T> {
+        let by_path = matches!(&self.source, Source::Expr(Expr::Path(_)));
+        value.as_str().filter(|_| by_path)?.trim().parse().ok()
     }
 
     fn base(&self) -> &str {

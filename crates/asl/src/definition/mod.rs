@@ -1,6 +1,13 @@
 //! A definition as types. Every path, template and expression in it is compiled; the text it came from is kept.
 
 mod build;
+mod fields;
+mod kinds;
+mod map;
+mod reach;
+mod retry;
+mod rules;
+mod template;
 mod uses;
 
 use crate::document::Document;

@@ -36,7 +36,11 @@ pub(crate) fn hash(text: &str, algorithm: &str) -> Result<String, String> {
         "SHA-256" => hex(&Sha256::digest(text)),
         "SHA-384" => hex(&Sha384::digest(text)),
         "SHA-512" => hex(&Sha512::digest(text)),
-        _ => return Err(format!("Unknown hash algorithm '{algorithm}': use MD5, SHA-1, SHA-256, SHA-384 or SHA-512")),
+        _ => {
+            return Err(format!(
+                "Unknown hash algorithm '{algorithm}': use MD5, SHA-1, SHA-256, SHA-384 or SHA-512"
+            ));
+        }
     })
 }
 

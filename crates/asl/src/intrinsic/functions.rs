@@ -88,7 +88,9 @@ impl Function {
             Function::ArrayGetItem => {
                 let found = usize::try_from(whole(b, "index")?).ok().and_then(|at| list(a).ok()?.get(at));
                 list(a)?;
-                found.cloned().ok_or_else(|| "The index argument must be within the bounds of the array".to_owned())
+                found
+                    .cloned()
+                    .ok_or_else(|| "The index argument must be within the bounds of the array".to_owned())
             }
             Function::ArrayPartition => {
                 let size = usize::try_from(whole(b, "chunk size")?).unwrap_or(0);
@@ -173,7 +175,10 @@ fn holes(pieces: &[String], args: usize) -> Result<(), String> {
     if pieces.len() - 1 == args {
         return Ok(());
     }
-    Err(format!("The template has {} occurrences of {{}}, but there are {args} arguments for them", pieces.len() - 1))
+    Err(format!(
+        "The template has {} occurrences of {{}}, but there are {args} arguments for them",
+        pieces.len() - 1
+    ))
 }
 
 /// The text between the `{}`.
@@ -186,7 +191,9 @@ fn pieces(template: &str) -> Result<Vec<String>, String> {
                 pieces.push(String::new());
                 continue;
             }
-            '{' | '}' => return Err(format!("Matching '}}' or '{{' not found for '{c}'; write it as '\\{c}'")),
+            '{' | '}' => {
+                return Err(format!("Matching '}}' or '{{' not found for '{c}'; write it as '\\{c}'"));
+            }
             '\\' => match chars.next_if(|next| matches!(next, '{' | '}' | '\\' | '\'')) {
                 Some(escaped) => escaped,
                 None => '\\',
@@ -233,7 +240,8 @@ fn merge(a: &Value, b: &Value, deep: &Value) -> Result<Value, String> {
 fn add(a: &Value, b: &Value) -> Result<Value, String> {
     let number = |value: &Value| {
         let n = whole(value, "number")?;
-        i32::try_from(n).map_err(|_| format!("The argument is not within -2147483648 and 2147483647: {value}"))
+        i32::try_from(n)
+            .map_err(|_| format!("The argument is not within -2147483648 and 2147483647: {value}"))
     };
     let sum = i64::from(number(a)?) + i64::from(number(b)?);
     Ok(Value::from(sum))
@@ -268,7 +276,8 @@ fn from_text(value: &Value) -> Result<Value, String> {
     if text.trim().is_empty() {
         return Ok(Value::Null);
     }
-    let parsed: Value = serde_json::from_str(text).map_err(|_| format!("Invalid JSON string argument: {text}"))?;
+    let parsed: Value =
+        serde_json::from_str(text).map_err(|_| format!("Invalid JSON string argument: {text}"))?;
     // JSON's -0 is a whole number to Step Functions.
     Ok(if parsed.as_f64() == Some(0.0) { Value::from(0) } else { parsed })
 }

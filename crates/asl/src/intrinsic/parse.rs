@@ -89,7 +89,8 @@ impl<'a> Parser<'a> {
             Some(_) => {
                 let rest = self.rest();
                 let word = rest[..rest.find([',', ')']).unwrap_or(rest.len())].trim_end();
-                let value: Value = serde_json::from_str(word).map_err(|_| format!("Not an argument: {word}"))?;
+                let value: Value =
+                    serde_json::from_str(word).map_err(|_| format!("Not an argument: {word}"))?;
                 if value.is_object() || value.is_array() || value.is_string() {
                     return Err(format!("Not an argument: {word}"));
                 }

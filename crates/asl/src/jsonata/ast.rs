@@ -31,7 +31,10 @@ pub(super) enum Stage {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    Path { steps: Vec<Node>, keep_singleton: bool },
+    Path {
+        steps: Vec<Node>,
+        keep_singleton: bool,
+    },
     Name(String),
     Str(String),
     Num(f64),

@@ -82,7 +82,9 @@ fn apply_here(run: &Run<'_>, func: &Val, args: Vec<Val>, input: &Val) -> Result<
     let (mut func, mut args, mut context) = (func.clone(), args, input.clone());
     loop {
         run.spend(1)?;
-        let Val::Func(called) = &func else { return Err(Fault::new("T1006", "Attempted to invoke a non-function")) };
+        let Val::Func(called) = &func else {
+            return Err(Fault::new("T1006", "Attempted to invoke a non-function"));
+        };
         match &**called {
             Func::Builtin(builtin) => return functions::call(run, *builtin, args, &context),
             Func::Lambda { lambda, env, input } => match enter_lambda(run, lambda, env, input, args)? {
@@ -178,7 +180,13 @@ pub(super) fn partial(
 }
 
 /// `left ~> right`.
-pub(super) fn pipe(run: &Run<'_>, left: &Node, right: &Node, input: &Val, env: &Rc<Env>) -> Result<Val, Fault> {
+pub(super) fn pipe(
+    run: &Run<'_>,
+    left: &Node,
+    right: &Node,
+    input: &Val,
+    env: &Rc<Env>,
+) -> Result<Val, Fault> {
     let value = eval(run, left, input, env)?;
     if let Kind::Call(procedure, args) = &right.kind {
         return call(run, procedure, args, Some(value), input, env);
@@ -187,7 +195,10 @@ pub(super) fn pipe(run: &Run<'_>, left: &Node, right: &Node, input: &Val, env: &
     match (&value, &func) {
         (Val::Func(_), Val::Func(_)) => Ok(Val::Func(Rc::new(Func::Chain(value, func)))),
         (_, Val::Func(_)) => apply(run, &func, vec![value], input),
-        _ => Err(Fault::new("T2006", "The right side of the function application operator ~> must be a function")),
+        _ => Err(Fault::new(
+            "T2006",
+            "The right side of the function application operator ~> must be a function",
+        )),
     }
 }
 
@@ -197,7 +208,10 @@ fn apply_transform(run: &Run<'_>, transform: &Transform, env: &Rc<Env>, subject:
         return Ok(subject);
     }
     if !matches!(subject, Val::Object(_) | Val::Array(_)) {
-        return Err(Fault::new("T0410", "Argument 1 of function \"transform\" does not match function signature"));
+        return Err(Fault::new(
+            "T0410",
+            "Argument 1 of function \"transform\" does not match function signature",
+        ));
     }
     // Matched objects are told apart by a mark, because values here have no identity of their own.
     let mut marks = 0.0;
@@ -222,13 +236,21 @@ fn apply_transform(run: &Run<'_>, transform: &Transform, env: &Rc<Env>, subject:
                     changed[at].1.set(Rc::clone(key), value.clone());
                 }
             }
-            _ => return Err(Fault::new("T2011", "The insert/update clause of the transform expression must evaluate to an object")),
+            _ => {
+                return Err(Fault::new(
+                    "T2011",
+                    "The insert/update clause of the transform expression must evaluate to an object",
+                ));
+            }
         }
         let Some(delete) = &transform.delete else { continue };
         let plain = Val::object(changed[at].1.clone());
         for key in eval(run, delete, &plain, env)?.as_list() {
             let Some(key) = key.as_str() else {
-                return Err(Fault::new("T2012", "The delete clause of the transform expression must evaluate to a string or array of strings"));
+                return Err(Fault::new(
+                    "T2012",
+                    "The delete clause of the transform expression must evaluate to a string or array of strings",
+                ));
             };
             changed[at].1.remove(key);
             changed[at].1.set(Rc::from(MARK), Val::Num(id));

@@ -71,7 +71,10 @@ impl<'a> Run<'a> {
         let spent = self.steps.get().saturating_add(steps as u64);
         self.steps.set(spent);
         if spent > EVAL_STEPS_MAX {
-            return Err(Fault::new("D1012", format!("The expression takes more than {EVAL_STEPS_MAX} steps")));
+            return Err(Fault::new(
+                "D1012",
+                format!("The expression takes more than {EVAL_STEPS_MAX} steps"),
+            ));
         }
         Ok(())
     }
@@ -80,7 +83,10 @@ impl<'a> Run<'a> {
         self.spend(1)?;
         let depth = self.depth.get() + 1;
         if depth > EVAL_DEPTH_MAX {
-            return Err(Fault::new("D1011", format!("The evaluation is nested deeper than {EVAL_DEPTH_MAX} levels")));
+            return Err(Fault::new(
+                "D1011",
+                format!("The evaluation is nested deeper than {EVAL_DEPTH_MAX} levels"),
+            ));
         }
         self.depth.set(depth);
         Ok(())

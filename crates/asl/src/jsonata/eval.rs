@@ -108,11 +108,12 @@ fn kind(run: &Run<'_>, node: &Node, input: &Val, env: &Rc<Env>) -> Result<Val, F
             input: input.clone(),
         }))),
         Kind::Apply(left, right) => call::pipe(run, left, right, input, env),
-        Kind::Transform(transform) => Ok(Val::Func(Rc::new(Func::Transform {
-            transform: transform.clone(),
-            env: Rc::clone(env),
-        }))),
-        Kind::Name(_) | Kind::Wildcard | Kind::Descendants | Kind::Parent => path::step_value(run, node, input, env),
+        Kind::Transform(transform) => {
+            Ok(Val::Func(Rc::new(Func::Transform { transform: transform.clone(), env: Rc::clone(env) })))
+        }
+        Kind::Name(_) | Kind::Wildcard | Kind::Descendants | Kind::Parent => {
+            path::step_value(run, node, input, env)
+        }
         Kind::Sort(terms) => path::sort(run, terms, input, env),
         Kind::Placeholder | Kind::Path { .. } => Ok(Val::Undefined),
     }
@@ -173,12 +174,7 @@ fn array(run: &Run<'_>, nodes: &[Node], cons: bool, input: &Val, env: &Rc<Env>) 
 }
 
 /// An object from pairs, each evaluated for every item; items with the same key are put together first.
-pub(super) fn group(
-    run: &Run<'_>,
-    pairs: &[(Node, Node)],
-    input: &Val,
-    env: &Rc<Env>,
-) -> Result<Val, Fault> {
+pub(super) fn group(run: &Run<'_>, pairs: &[(Node, Node)], input: &Val, env: &Rc<Env>) -> Result<Val, Fault> {
     let alone = [Val::Undefined];
     let items = match input.as_list() {
         [] => &alone[..],
@@ -273,7 +269,8 @@ fn concat_text(value: &Val) -> Result<String, Fault> {
 fn arithmetic(op: Op, a: &Val, b: &Val) -> Result<Val, Fault> {
     for (value, code, side) in [(a, "T2001", "left"), (b, "T2002", "right")] {
         if !matches!(value, Val::Num(_) | Val::Undefined) {
-            let why = format!("The {side} side of the \"{}\" operator must evaluate to a number", op.symbol());
+            let why =
+                format!("The {side} side of the \"{}\" operator must evaluate to a number", op.symbol());
             return Err(Fault::new(code, why));
         }
     }
@@ -331,7 +328,9 @@ fn range(run: &Run<'_>, a: &Val, b: &Val) -> Result<Val, Fault> {
         return Ok(Val::Undefined);
     }
     if to - from >= RANGE_MAX {
-        let why = format!("The size of the sequence allocated by the range operator (..) must not exceed {RANGE_MAX}");
+        let why = format!(
+            "The size of the sequence allocated by the range operator (..) must not exceed {RANGE_MAX}"
+        );
         return Err(Fault::new("D2014", why));
     }
     let count = (to - from) as usize + 1;

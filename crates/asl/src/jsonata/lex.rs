@@ -21,8 +21,8 @@ pub(super) enum Token {
 
 /// Longest first.
 const OPS: [&str; 34] = [
-    "..", ":=", "!=", ">=", "<=", "**", "~>", "?:", "??", ".", "[", "]", "{", "}", "(", ")", ",", "@", "#", ";", ":",
-    "?", "+", "-", "*", "/", "%", "|", "=", "<", ">", "^", "&", "!",
+    "..", ":=", "!=", ">=", "<=", "**", "~>", "?:", "??", ".", "[", "]", "{", "}", "(", ")", ",", "@", "#",
+    ";", ":", "?", "+", "-", "*", "/", "%", "|", "=", "<", ">", "^", "&", "!",
 ];
 
 pub(super) struct Lexer<'a> {
@@ -55,7 +55,11 @@ impl<'a> Lexer<'a> {
             '"' | '\'' => self.string(first),
             '`' => {
                 let end = rest[1..].find('`').ok_or_else(|| {
-                    Fault::at("S0105", "Quoted property name must be terminated with a backquote (`)", self.at)
+                    Fault::at(
+                        "S0105",
+                        "Quoted property name must be terminated with a backquote (`)",
+                        self.at,
+                    )
                 })?;
                 self.at += end + 2;
                 Ok(Token::Name(rest[1..=end].to_owned(), true))
@@ -202,7 +206,9 @@ impl<'a> Lexer<'a> {
         let end = rest
             .char_indices()
             .find(|(i, c)| {
-                c.is_whitespace() || (*i > 0 && matches!(c, '"' | '\'' | '`')) || OPS.iter().any(|op| rest[*i..].starts_with(op))
+                c.is_whitespace()
+                    || (*i > 0 && matches!(c, '"' | '\'' | '`'))
+                    || OPS.iter().any(|op| rest[*i..].starts_with(op))
             })
             .map_or(rest.len(), |(i, _)| i);
         let word = &rest[..end];

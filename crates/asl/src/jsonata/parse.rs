@@ -73,7 +73,9 @@ impl Parser<'_> {
         if !self.is(op) {
             let found = self.shown();
             return Err(match self.token {
-                Token::End => Fault::at("S0203", format!("Expected \"{op}\" before end of expression"), self.start),
+                Token::End => {
+                    Fault::at("S0203", format!("Expected \"{op}\" before end of expression"), self.start)
+                }
                 _ => Fault::at("S0202", format!("Expected \"{op}\", got \"{found}\""), self.start),
             });
         }
@@ -337,7 +339,11 @@ impl Parser<'_> {
             "(" => self.call(left),
             "{" => {
                 if left.group.is_some() {
-                    return Err(Fault::at("S0210", "Each step can only have one grouping expression", self.start));
+                    return Err(Fault::at(
+                        "S0210",
+                        "Each step can only have one grouping expression",
+                        self.start,
+                    ));
                 }
                 let pairs = self.pairs()?;
                 Ok(Node { group: Some(pairs), ..left })
@@ -419,7 +425,11 @@ impl Parser<'_> {
         let filter = Stage::Filter(self.expression(0)?);
         self.expect("]", false)?;
         if left.group.is_some() {
-            return Err(Fault::at("S0209", "A predicate cannot follow a grouping expression in a step", self.start));
+            return Err(Fault::at(
+                "S0209",
+                "A predicate cannot follow a grouping expression in a step",
+                self.start,
+            ));
         }
         match &mut left.kind {
             Kind::Path { steps, .. } => {
@@ -461,7 +471,11 @@ impl Parser<'_> {
 
     fn binding(&mut self, op: &str, left: Node) -> Result<Node, Fault> {
         let Token::Variable(name) = self.advance(false)? else {
-            return Err(Fault::at("S0214", format!("The right side of {op} must be a variable name"), self.start));
+            return Err(Fault::at(
+                "S0214",
+                format!("The right side of {op} must be a variable name"),
+                self.start,
+            ));
         };
         let (mut steps, keep_singleton) = into_steps(left);
         if let Some(step) = steps.last_mut() {

@@ -104,7 +104,12 @@ fn keep(value: Val) -> Val {
             let array = Rc::unwrap_or_clone(array);
             if array.cons && !array.sequence {
                 let inner = Val::Array(Rc::new(array));
-                return Val::Array(Rc::new(Array { items: vec![inner], sequence: true, keep: true, cons: false }));
+                return Val::Array(Rc::new(Array {
+                    items: vec![inner],
+                    sequence: true,
+                    keep: true,
+                    cons: false,
+                }));
             }
             Val::Array(Rc::new(Array { keep: true, sequence: true, ..array }))
         }
@@ -124,7 +129,10 @@ fn eval_step(run: &Run<'_>, step: &Node, input: &Val, env: &Rc<Env>, last: bool)
             results.push(value);
         }
     }
-    if last && let [Val::Array(only)] = results.as_slice() && !only.sequence {
+    if last
+        && let [Val::Array(only)] = results.as_slice()
+        && !only.sequence
+    {
         return Ok(results.remove(0));
     }
     let mut flat = Vec::with_capacity(results.len());
@@ -273,12 +281,7 @@ fn descend(run: &Run<'_>, value: &Val, out: &mut Vec<Val>, depth: usize) -> Resu
 }
 
 /// `^(…)`: a stable sort by terms.
-pub(super) fn sort(
-    run: &Run<'_>,
-    terms: &[(Node, bool)],
-    input: &Val,
-    env: &Rc<Env>,
-) -> Result<Val, Fault> {
+pub(super) fn sort(run: &Run<'_>, terms: &[(Node, bool)], input: &Val, env: &Rc<Env>) -> Result<Val, Fault> {
     let tuples: Vec<Tuple> = input
         .as_list()
         .iter()
@@ -327,7 +330,8 @@ fn check_sort_keys(keyed: &[(Vec<Val>, Tuple)], terms: usize) -> Result<(), Faul
                 Val::Undefined => continue,
                 Val::Num(_) | Val::Str(_) => key.type_name(),
                 _ => {
-                    let why = "The expressions within an order-by clause must evaluate to numeric or string values";
+                    let why =
+                        "The expressions within an order-by clause must evaluate to numeric or string values";
                     return Err(Fault::new("T2008", why));
                 }
             };
@@ -402,14 +406,20 @@ fn tuple_step(
         return Ok((whole_stages(run, &step.stages, sorted, env)?, None));
     }
     // Filters of a step with bindings see all its results; other filters those of one item.
-    let bindings = step.focus.is_some() || step.index.is_some() || step.stages.iter().any(|s| matches!(s, Stage::Index(_)));
+    let bindings = step.focus.is_some()
+        || step.index.is_some()
+        || step.stages.iter().any(|s| matches!(s, Stage::Index(_)));
     let mut out: Vec<Tuple> = Vec::new();
     let mut plain = None;
     let alone = tuples.len() == 1;
     for tuple in tuples {
         let value = eval::eval(run, step, &tuple.value, &tuple.frame(env))?;
-        if last && alone && step.stages.is_empty() && !bindings
-            && let Val::Array(list) = &value && !list.sequence
+        if last
+            && alone
+            && step.stages.is_empty()
+            && !bindings
+            && let Val::Array(list) = &value
+            && !list.sequence
         {
             plain = Some(value.clone());
         }
@@ -490,7 +500,9 @@ fn group_tuples(
     let mut groups: Vec<(Rc<str>, usize, Tuple)> = Vec::new();
     for tuple in tuples {
         for (at, (key, _)) in pairs.iter().enumerate() {
-            let Some(key) = group_key(eval::eval(run, key, &tuple.value, &tuple.frame(env))?)? else { continue };
+            let Some(key) = group_key(eval::eval(run, key, &tuple.value, &tuple.frame(env))?)? else {
+                continue;
+            };
             match groups.iter_mut().find(|(k, _, _)| *k == key) {
                 None => groups.push((key, at, tuple.clone())),
                 Some((key, pair, _)) if *pair != at => return Err(duplicate_key(key)),

@@ -28,7 +28,8 @@ struct Param {
 
 impl Signature {
     pub fn parse(text: &str) -> Result<Signature, &'static str> {
-        let inner = text.strip_prefix('<').and_then(|t| t.strip_suffix('>')).ok_or("A signature is written <…>")?;
+        let inner =
+            text.strip_prefix('<').and_then(|t| t.strip_suffix('>')).ok_or("A signature is written <…>")?;
         let mut params: Vec<Param> = Vec::new();
         let mut chars = inner.chars().peekable();
         while let Some(c) = chars.next() {
@@ -46,7 +47,9 @@ impl Signature {
                     loop {
                         match chars.next() {
                             Some(')') => break,
-                            Some('<') => return Err("Choice groups containing parameterized types are not supported"),
+                            Some('<') => {
+                                return Err("Choice groups containing parameterized types are not supported");
+                            }
                             Some(t) => types.push(t),
                             None => return Err("A choice group is not closed"),
                         }
@@ -96,7 +99,10 @@ impl Signature {
     /// The arguments as the function takes them.
     pub fn apply(&self, name: &str, args: Vec<Val>, context: &Val) -> Result<Vec<Val>, Fault> {
         let wrong = |at: usize| {
-            Fault::new("T0410", format!("Argument {} of function \"{name}\" does not match function signature", at + 1))
+            Fault::new(
+                "T0410",
+                format!("Argument {} of function \"{name}\" does not match function signature", at + 1),
+            )
         };
         let required = self.params.iter().filter(|p| !p.optional && !p.context).count();
         let mut given = args.into_iter().peekable();
@@ -111,7 +117,10 @@ impl Signature {
                 if !param.fits(context) {
                     return Err(Fault::new(
                         "T0411",
-                        format!("Context value is not a compatible type with argument {} of function \"{name}\"", taken + 1),
+                        format!(
+                            "Context value is not a compatible type with argument {} of function \"{name}\"",
+                            taken + 1
+                        ),
                     ));
                 }
                 out.push(context.clone());
@@ -173,7 +182,10 @@ impl Param {
                     'a' => "arrays",
                     _ => "functions",
                 };
-                return Err(Fault::new("T0412", format!("Argument {at} of function \"{name}\" must be an array of {kind}")));
+                return Err(Fault::new(
+                    "T0412",
+                    format!("Argument {at} of function \"{name}\" must be an array of {kind}"),
+                ));
             }
         }
         Ok(match arg {

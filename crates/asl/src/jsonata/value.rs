@@ -47,12 +47,22 @@ const INDEX_FROM: usize = 12;
 
 pub(super) enum Func {
     Builtin(Builtin),
-    Lambda { lambda: Arc<Lambda>, env: Rc<Env>, input: Val },
+    Lambda {
+        lambda: Arc<Lambda>,
+        env: Rc<Env>,
+        input: Val,
+    },
     /// A function and its arguments; `None` is open.
-    Partial { func: Val, args: Vec<Option<Val>> },
+    Partial {
+        func: Val,
+        args: Vec<Option<Val>>,
+    },
     /// `f ~> g`.
     Chain(Val, Val),
-    Transform { transform: Arc<Transform>, env: Rc<Env> },
+    Transform {
+        transform: Arc<Transform>,
+        env: Rc<Env>,
+    },
     Regex(Regex),
     /// `next` of a match of a regular expression: the matches that follow.
     NextMatch(Vec<Val>),
@@ -225,7 +235,10 @@ impl Val {
 
     fn json_at(&self, depth: usize) -> Result<Option<Value>, Fault> {
         if depth > VALUE_DEPTH_MAX {
-            return Err(Fault::new("D1013", format!("A value is nested deeper than {VALUE_DEPTH_MAX} levels")));
+            return Err(Fault::new(
+                "D1013",
+                format!("A value is nested deeper than {VALUE_DEPTH_MAX} levels"),
+            ));
         }
         Ok(Some(match self {
             Val::Undefined => return Ok(None),

@@ -57,11 +57,17 @@ pub fn single(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
         let fits = func.is_undefined()
             || callback(run, func, vec![item.clone(), Val::Num(at as f64), list.clone()])?.truthy();
         if fits && found.replace(item.clone()).is_some() {
-            return Err(Fault::new("D3138", "The $single() function expected exactly 1 matching result. Instead it matched more."));
+            return Err(Fault::new(
+                "D3138",
+                "The $single() function expected exactly 1 matching result. Instead it matched more.",
+            ));
         }
     }
     found.ok_or_else(|| {
-        Fault::new("D3139", "The $single() function expected exactly 1 matching result. Instead it matched 0.")
+        Fault::new(
+            "D3139",
+            "The $single() function expected exactly 1 matching result. Instead it matched 0.",
+        )
     })
 }
 
@@ -71,7 +77,10 @@ pub fn reduce(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
         return Ok(Val::Undefined);
     }
     if arity(func) < 2 {
-        return Err(Fault::new("D3050", "The second argument of reduce function must be a function with at least two arguments"));
+        return Err(Fault::new(
+            "D3050",
+            "The second argument of reduce function must be a function with at least two arguments",
+        ));
     }
     let mut items = each_item(list);
     let mut result = match start {
@@ -92,7 +101,8 @@ pub fn sift(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     let func = arg(&args, 1);
     let mut kept = Object::default();
     for (key, value) in object.iter() {
-        if callback(run, func, vec![value.clone(), Val::Str(Rc::clone(key)), arg(&args, 0).clone()])?.truthy() {
+        if callback(run, func, vec![value.clone(), Val::Str(Rc::clone(key)), arg(&args, 0).clone()])?.truthy()
+        {
             kept.set(Rc::clone(key), value.clone());
         }
     }
@@ -104,7 +114,8 @@ pub fn each(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     let func = arg(&args, 1);
     let mut out = Vec::new();
     for (key, value) in object.iter() {
-        let value = callback(run, func, vec![value.clone(), Val::Str(Rc::clone(key)), arg(&args, 0).clone()])?;
+        let value =
+            callback(run, func, vec![value.clone(), Val::Str(Rc::clone(key)), arg(&args, 0).clone()])?;
         if !value.is_undefined() {
             out.push(value);
         }

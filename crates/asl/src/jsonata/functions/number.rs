@@ -7,7 +7,11 @@ use crate::jsonata::value::Val;
 
 /// Refuses infinity and what is no number.
 pub fn finite(n: f64) -> Result<Val, Fault> {
-    if n.is_finite() { Ok(Val::Num(n)) } else { Err(Fault::new("D1001", format!("Number out of range: {n}"))) }
+    if n.is_finite() {
+        Ok(Val::Num(n))
+    } else {
+        Err(Fault::new("D1001", format!("Number out of range: {n}")))
+    }
 }
 
 fn on_number(args: &[Val], f: impl FnOnce(f64) -> Result<Val, Fault>) -> Result<Val, Fault> {
@@ -19,9 +23,9 @@ pub fn number(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     match value {
         Val::Undefined | Val::Num(_) => Ok(value.clone()),
         Val::Bool(b) => Ok(Val::Num(f64::from(u8::from(*b)))),
-        Val::Str(text) => parse(text).map(Val::Num).ok_or_else(|| {
-            Fault::new("D3030", format!("Unable to cast value to a number: \"{text}\""))
-        }),
+        Val::Str(text) => parse(text)
+            .map(Val::Num)
+            .ok_or_else(|| Fault::new("D3030", format!("Unable to cast value to a number: \"{text}\""))),
         _ => Err(Fault::new("T0410", "Argument 1 of function \"number\" does not match function signature")),
     }
 }
@@ -30,7 +34,10 @@ pub fn number(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
 fn parse(text: &str) -> Option<f64> {
     for (prefix, radix) in [("0x", 16), ("0X", 16), ("0o", 8), ("0O", 8), ("0b", 2), ("0B", 2)] {
         if let Some(digits) = text.strip_prefix(prefix) {
-            return u64::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with('+')).map(|n| n as f64);
+            return u64::from_str_radix(digits, radix)
+                .ok()
+                .filter(|_| !digits.starts_with('+'))
+                .map(|n| n as f64);
         }
     }
     let digits = text.strip_prefix('-').unwrap_or(text);
@@ -83,14 +90,19 @@ pub fn power(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     }
     Err(Fault::new(
         "D3061",
-        format!("The power function has resulted in a value that cannot be represented as a JSON number: base={base}, exponent={exponent}"),
+        format!(
+            "The power function has resulted in a value that cannot be represented as a JSON number: base={base}, exponent={exponent}"
+        ),
     ))
 }
 
 pub fn sqrt(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     on_number(&args, |n| {
         if n < 0.0 {
-            return Err(Fault::new("D3060", format!("The sqrt function cannot be applied to a negative number: {n}")));
+            return Err(Fault::new(
+                "D3060",
+                format!("The sqrt function cannot be applied to a negative number: {n}"),
+            ));
         }
         Ok(Val::Num(n.sqrt()))
     })
@@ -99,7 +111,10 @@ pub fn sqrt(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
 pub fn format_base(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     let radix = round_to(arg(&args, 1).as_num().unwrap_or(10.0), 0);
     if !(2.0..=36.0).contains(&radix) {
-        return Err(Fault::new("D3100", format!("The radix of the formatBase function must be between 2 and 36. It was given {radix}")));
+        return Err(Fault::new(
+            "D3100",
+            format!("The radix of the formatBase function must be between 2 and 36. It was given {radix}"),
+        ));
     }
     on_number(&args, |n| {
         let (mut rest, radix) = (round_to(n, 0).abs() as u128, radix as u128);

@@ -61,7 +61,9 @@ fn limit(value: &Val, code: &'static str, name: &str) -> Result<usize, Fault> {
     match value.as_num() {
         None => Ok(usize::MAX),
         Some(n) if n >= 0.0 => Ok(n as usize),
-        Some(_) => Err(Fault::new(code, format!("The limit of the {name} function must be a positive number"))),
+        Some(_) => {
+            Err(Fault::new(code, format!("The limit of the {name} function must be a positive number")))
+        }
     }
 }
 
@@ -70,7 +72,9 @@ pub fn split(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     let limit = limit(arg(&args, 2), "D3020", "split")?;
     run.spend(text.len() / 4)?;
     let parts: Vec<Val> = match arg(&args, 1) {
-        Val::Str(mark) if mark.is_empty() => text.chars().take(limit).map(|c| Val::str(&c.to_string())).collect(),
+        Val::Str(mark) if mark.is_empty() => {
+            text.chars().take(limit).map(|c| Val::str(&c.to_string())).collect()
+        }
         Val::Str(mark) => text.split(&**mark).take(limit).map(Val::str).collect(),
         Val::Undefined => return Ok(Val::Undefined),
         other => as_regex(other).ok_or_else(unsupported)?.split(text).take(limit).map(Val::str).collect(),
@@ -112,7 +116,10 @@ pub fn replace(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
                     Some(text) => out.push_str(text),
                     None => {
                         let got = to_text(&value, false)?;
-                        return Err(Fault::new("D3012", format!("A replacement function must return a string, not {got}")));
+                        return Err(Fault::new(
+                            "D3012",
+                            format!("A replacement function must return a string, not {got}"),
+                        ));
                     }
                 }
             }
@@ -125,7 +132,10 @@ pub fn replace(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
 
 fn bounded(bytes: usize) -> Result<(), Fault> {
     if bytes > STRING_BYTES_MAX {
-        return Err(Fault::new("D1013", format!("A string must not be longer than {STRING_BYTES_MAX} bytes")));
+        return Err(Fault::new(
+            "D1013",
+            format!("A string must not be longer than {STRING_BYTES_MAX} bytes"),
+        ));
     }
     Ok(())
 }
@@ -165,7 +175,8 @@ pub fn first_match(run: &Run<'_>, regex: &Regex, text: &str) -> Result<Option<Va
         object.set(Rc::from("match"), Val::str(whole.as_str()));
         object.set(Rc::from("start"), Val::Num(text[..whole.start()].chars().count() as f64));
         object.set(Rc::from("end"), Val::Num(text[..whole.end()].chars().count() as f64));
-        let groups = captures.iter().skip(1).map(|group| group.map_or(Val::str(""), |g| Val::str(g.as_str())));
+        let groups =
+            captures.iter().skip(1).map(|group| group.map_or(Val::str(""), |g| Val::str(g.as_str())));
         object.set(Rc::from("groups"), Val::list(groups.collect()));
         all.push(Val::object(object));
     }

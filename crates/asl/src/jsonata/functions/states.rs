@@ -11,7 +11,10 @@ pub fn partition(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
         return Ok(Val::Undefined);
     };
     if size < 1.0 {
-        return Err(Fault::new("D3137", "The chunk size of the partition function must be a positive integer"));
+        return Err(Fault::new(
+            "D3137",
+            "The chunk size of the partition function must be a positive integer",
+        ));
     }
     run.spend(items.len())?;
     Ok(Val::list(items.chunks(size.trunc() as usize).map(|chunk| Val::list(chunk.to_vec())).collect()))

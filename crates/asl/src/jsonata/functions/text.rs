@@ -191,7 +191,10 @@ pub fn pad(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
         let width = arg(&args, 1).as_num().unwrap_or(0.0).trunc();
         let fill = arg(&args, 2).as_str().filter(|f| !f.is_empty()).unwrap_or(" ");
         if width.abs() > STRING_BYTES_MAX as f64 {
-            return Err(Fault::new("D1013", format!("A string must not be longer than {STRING_BYTES_MAX} bytes")));
+            return Err(Fault::new(
+                "D1013",
+                format!("A string must not be longer than {STRING_BYTES_MAX} bytes"),
+            ));
         }
         let missing = (width.abs() as usize).saturating_sub(text.chars().count());
         run.spend(missing / 16)?;
@@ -214,7 +217,8 @@ pub fn base64_encode(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
 
 pub fn base64_decode(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     on_text(&args, |text| {
-        let bytes = STANDARD.decode(text.trim_end()).map_err(|_| Fault::new("D3137", "The text is not Base64"))?;
+        let bytes =
+            STANDARD.decode(text.trim_end()).map_err(|_| Fault::new("D3137", "The text is not Base64"))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     })
 }
@@ -244,7 +248,8 @@ pub fn encode_url(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
 
 pub fn decode_url(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     on_text(&args, |text| {
-        let malformed = || Fault::new("D3140", format!("Malformed URL passed to a decoding function: {text}"));
+        let malformed =
+            || Fault::new("D3140", format!("Malformed URL passed to a decoding function: {text}"));
         let mut bytes = Vec::with_capacity(text.len());
         let mut rest = text.as_bytes();
         while let Some((&byte, after)) = rest.split_first() {

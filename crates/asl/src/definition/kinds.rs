@@ -1,0 +1,247 @@
+//! The types of states: which fields each has, and what they mean.
+
+use super::build::{SECONDS_MAX, flow};
+use super::fields::Fields;
+use super::{
+    Branch, ChoiceState, FailState, Kind, ParallelState, PassState, QueryLanguage, TaskState, WaitState,
+    WaitUntil, map, rules,
+};
+use crate::document::join;
+use crate::{Setting, Source};
+use serde_json::Value;
+
+pub(super) const TYPES: [&str; 8] = ["Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"];
+
+/// Fields of a type: of both languages, of JSONPath only, of JSONata only.
+pub(super) struct Rules {
+    both: &'static [&'static str],
+    json_path: &'static [&'static str],
+    jsonata: &'static [&'static str],
+    required: &'static [&'static str],
+    /// Whether it has `Next` or `End`.
+    pub moves_on: bool,
+}
+
+const ANY: [&str; 3] = ["Type", "Comment", "QueryLanguage"];
+const TRANSITION: [&str; 2] = ["Next", "End"];
+
+impl Rules {
+    pub fn check(&self, fields: &Fields<'_, '_>) {
+        let mut both = [&ANY[..], self.both].concat();
+        if self.moves_on {
+            both.extend(TRANSITION);
+        }
+        fields.only(&both, self.json_path, self.jsonata);
+        fields.require(self.required);
+    }
+}
+
+pub(super) fn rules(type_name: &str) -> Option<Rules> {
+    let rules =
+        |both, json_path, jsonata, required, moves_on| Rules { both, json_path, jsonata, required, moves_on };
+    Some(match type_name {
+        "Task" => rules(
+            &["Resource", "TimeoutSeconds", "HeartbeatSeconds", "Credentials", "Retry", "Catch", "Assign"],
+            &[
+                "InputPath",
+                "OutputPath",
+                "ResultPath",
+                "Parameters",
+                "ResultSelector",
+                "TimeoutSecondsPath",
+                "HeartbeatSecondsPath",
+            ],
+            &["Arguments", "Output"],
+            &["Resource"],
+            true,
+        ),
+        "Pass" => rules(
+            &["Assign"],
+            &["InputPath", "OutputPath", "ResultPath", "Parameters", "Result"],
+            &["Output"],
+            &[],
+            true,
+        ),
+        "Choice" => rules(
+            &["Choices", "Default", "Assign"],
+            &["InputPath", "OutputPath"],
+            &["Output"],
+            &["Choices"],
+            false,
+        ),
+        "Wait" => rules(
+            &["Seconds", "Timestamp", "Assign"],
+            &["InputPath", "OutputPath", "SecondsPath", "TimestampPath"],
+            &["Output"],
+            &[],
+            true,
+        ),
+        "Succeed" => rules(&[], &["InputPath", "OutputPath"], &["Output"], &[], false),
+        "Fail" => rules(&["Error", "Cause"], &["ErrorPath", "CausePath"], &[], &[], false),
+        "Parallel" => rules(
+            &["Branches", "Retry", "Catch", "Assign"],
+            &["InputPath", "OutputPath", "ResultPath", "Parameters", "ResultSelector"],
+            &["Arguments", "Output"],
+            &["Branches"],
+            true,
+        ),
+        "Map" => rules(
+            &[
+                "ItemProcessor",
+                "Iterator",
+                "ItemSelector",
+                "MaxConcurrency",
+                "ToleratedFailureCount",
+                "ToleratedFailurePercentage",
+                "ItemReader",
+                "ItemBatcher",
+                "ResultWriter",
+                "Label",
+                "Retry",
+                "Catch",
+                "Assign",
+            ],
+            &[
+                "InputPath",
+                "OutputPath",
+                "ResultPath",
+                "Parameters",
+                "ResultSelector",
+                "ItemsPath",
+                "MaxConcurrencyPath",
+                "ToleratedFailureCountPath",
+                "ToleratedFailurePercentagePath",
+            ],
+            &["Items", "Output"],
+            &[],
+            true,
+        ),
+        _ => return None,
+    })
+}
+
+pub(super) fn read(fields: &Fields<'_, '_>, type_name: &str) -> Option<Kind> {
+    match type_name {
+        "Task" => task(fields).map(|t| Kind::Task(Box::new(t))),
+        "Pass" => Some(Kind::Pass(PassState {
+            result: fields.get("Result").filter(|_| !fields.is_jsonata()).cloned(),
+        })),
+        "Choice" => choice(fields).map(Kind::Choice),
+        "Wait" => wait(fields).map(Kind::Wait),
+        "Succeed" => Some(Kind::Succeed),
+        "Fail" => {
+            let text = |f: &Fields<'_, '_>, key: &str| {
+                f.string(key);
+            };
+            Some(Kind::Fail(FailState {
+                error: fields.setting("Error", text),
+                cause: fields.setting("Cause", text),
+            }))
+        }
+        "Parallel" => parallel(fields).map(Kind::Parallel),
+        _ => map::read(fields).map(|m| Kind::Map(Box::new(m))),
+    }
+}
+
+fn task(fields: &Fields<'_, '_>) -> Option<TaskState> {
+    let seconds = |f: &Fields<'_, '_>, key: &str| {
+        f.whole(key, 1, SECONDS_MAX);
+    };
+    let timeout = fields.setting("TimeoutSeconds", seconds);
+    let heartbeat = fields.setting("HeartbeatSeconds", seconds);
+    let literal = |s: &Option<Setting>| s.as_ref().and_then(|s| s.literal().and_then(Value::as_u64));
+    if let (Some(timeout), Some(heartbeat)) = (literal(&timeout), literal(&heartbeat))
+        && heartbeat >= timeout
+    {
+        fields.fault("HeartbeatSeconds", "HeartbeatSeconds must be less than TimeoutSeconds");
+    }
+    let pointer = fields.at("Credentials");
+    if let Some(value) = fields.get("Credentials")
+        && let Some(inner) = Fields::of(fields.reading, &pointer, value, fields.language)
+        && !inner.has("RoleArn")
+        && !(inner.has("RoleArn.$") && !fields.is_jsonata())
+    {
+        fields.reading.schema("The field 'RoleArn' is required but was missing", &pointer);
+    }
+    let credentials = fields.template("Credentials");
+    Some(TaskState { resource: fields.string("Resource")?, timeout, heartbeat, credentials })
+}
+
+fn choice(fields: &Fields<'_, '_>) -> Option<ChoiceState> {
+    let default = fields.string("Default");
+    let value = fields.get("Choices")?;
+    let Value::Array(entries) = value else {
+        fields.fault("Choices", "Expected value of type Array");
+        return None;
+    };
+    if entries.is_empty() {
+        fields.fault("Choices", "At least one rule is required");
+    }
+    let mut found = Vec::with_capacity(entries.len());
+    for (at, entry) in entries.iter().enumerate() {
+        let pointer = join(&fields.at("Choices"), &at.to_string());
+        if let Some(entry) = Fields::of(fields.reading, &pointer, entry, fields.language) {
+            found.extend(rules::rule(&entry));
+        }
+    }
+    Some(ChoiceState { rules: found, default })
+}
+
+fn wait(fields: &Fields<'_, '_>) -> Option<WaitState> {
+    if fields.is_jsonata() {
+        fields.one_of(&["Seconds", "Timestamp"], true);
+    } else {
+        fields.one_of(&["Seconds", "Timestamp", "SecondsPath", "TimestampPath"], true);
+    }
+    let has_seconds = fields.has("Seconds") || fields.has("SecondsPath");
+    let until = if has_seconds {
+        WaitUntil::Seconds(fields.setting("Seconds", |f, key| {
+            f.whole(key, 0, SECONDS_MAX);
+        })?)
+    } else {
+        WaitUntil::Timestamp(fields.setting("Timestamp", |f, key| f.check_timestamp(key))?)
+    };
+    Some(WaitState { until })
+}
+
+fn parallel(fields: &Fields<'_, '_>) -> Option<ParallelState> {
+    let value = fields.get("Branches")?;
+    let Value::Array(entries) = value else {
+        fields.fault("Branches", "Expected value of type Array");
+        return None;
+    };
+    if entries.is_empty() {
+        fields.fault("Branches", "At least one branch is required");
+    }
+    let mut branches = Vec::with_capacity(entries.len());
+    for (at, entry) in entries.iter().enumerate() {
+        let pointer = join(&fields.at("Branches"), &at.to_string());
+        // A branch has the machine's language, not its state's.
+        let outer = machine_language(fields);
+        if let Some(entry) = Fields::of(fields.reading, &pointer, entry, outer) {
+            entry.only(&["StartAt", "States", "Comment"], &[], &[]);
+            let comment = entry.string("Comment");
+            branches.extend(flow(&entry, outer).map(|flow| Branch { comment, flow }));
+        }
+    }
+    Some(ParallelState { branches })
+}
+
+/// The language of states that do not name theirs, at any depth.
+pub(super) fn machine_language(fields: &Fields<'_, '_>) -> QueryLanguage {
+    match fields.reading.document.value.get("QueryLanguage").and_then(Value::as_str) {
+        Some("JSONata") => QueryLanguage::Jsonata,
+        _ => QueryLanguage::JsonPath,
+    }
+}
+
+impl Setting {
+    pub(super) fn of_template(field: &str, template: crate::Template) -> Setting {
+        let source = match template {
+            crate::Template::Literal(value) => Source::Literal(value),
+            crate::Template::Expr(expr) => Source::Expr(expr),
+            other => Source::Template(other),
+        };
+        Setting { field: field.to_owned(), source }
+    }
+}

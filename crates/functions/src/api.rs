@@ -80,17 +80,20 @@ async fn converse(pool: Arc<Pool>, process: Arc<Process>, stream: TcpStream) {
 
 async fn route(pool: &Arc<Pool>, process: &Arc<Process>, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
-    let Some(place) = path.strip_prefix(PREFIX) else { return not_found(&path) };
-    let parts: Vec<&str> = place.split('/').collect();
+    let parts: Vec<&str> = match path.strip_prefix(PREFIX) {
+        Some(place) => place.split('/').collect(),
+        None => Vec::new(),
+    };
     let (expected, post) = match parts[..] {
         ["invocation", "next"] => (Method::GET, None),
         ["invocation", id, "response"] => (Method::POST, Some((id, false))),
         ["invocation", id, "error"] => (Method::POST, Some((id, true))),
         ["init", "error"] => (Method::POST, None),
-        _ => return not_found(&path),
+        _ => return unread(request, not_found(&path)).await,
     };
     if *request.method() != expected {
-        return refusal(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &format!("use {expected}"));
+        let refusal = refusal(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &format!("use {expected}"));
+        return unread(request, refusal).await;
     }
     match post {
         Some((id, failed)) => answered(pool, process, id, failed, request).await,
@@ -163,7 +166,7 @@ async fn answered(
 ) -> Answer {
     let wanted = if failed { "InvocationErrorResponse" } else { "InvocationResponse" };
     if let Err(misstep) = pool.holds(process, id) {
-        return misstep_answer(&misstep, wanted);
+        return unread(request, misstep_answer(&misstep, wanted)).await;
     }
     let error_type = text_of(request.headers(), ERROR_TYPE);
     let (body, trailers) = match whole(request.into_body()).await {
@@ -207,7 +210,7 @@ fn too_large(pool: &Arc<Pool>, process: &Arc<Process>, id: &str, bytes: u64) -> 
 
 async fn init_error(pool: &Arc<Pool>, process: &Arc<Process>, request: Request<Incoming>) -> Answer {
     if !pool.is_starting(process) {
-        return misstep_answer(&Misstep::State("Ready"), "InitError");
+        return unread(request, misstep_answer(&Misstep::State("Ready"), "InitError")).await;
     }
     let error_type = text_of(request.headers(), ERROR_TYPE);
     let body = match whole(request.into_body()).await {
@@ -223,6 +226,13 @@ async fn init_error(pool: &Arc<Pool>, process: &Arc<Process>, request: Request<I
         pool.end(&process, Ending::InitError { kind, payload });
     });
     accepted()
+}
+
+/// Answers a request whose body means nothing. It is read all the same: a connection with an unread body
+/// would have to be closed.
+async fn unread(request: Request<Incoming>, answer: Answer) -> Answer {
+    whole(request.into_body()).await;
+    answer
 }
 
 enum Body {

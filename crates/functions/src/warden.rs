@@ -16,7 +16,8 @@ const SCRIPT: &str = r#"
 trap '' INT TERM HUP
 while read -r _; do :; done
 for round in 1 2 3; do
-  found=$(grep -lF -- "$1" /proc/[0-9]*/environ 2>/dev/null) || exit 0
+  found=$(grep -lF -- "$1" /proc/[0-9]*/environ 2>/dev/null)
+  [ -n "$found" ] || exit 0
   for file in $found; do pid=${file#/proc/}; kill -9 "${pid%/environ}" 2>/dev/null; done
 done
 "#;

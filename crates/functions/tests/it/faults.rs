@@ -211,16 +211,36 @@ import socket
 host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
 s = socket.create_connection((host, int(port)))
 s.sendall(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n")
-time.sleep(0.05)
+while not os.path.exists(os.environ["SIGNAL"]):
+    time.sleep(0.005)
 s.close()
-id, event, _ = next()
-answer(id, event)
+s = socket.create_connection((host, int(port)))
+s.sendall(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n")
+os.remove(os.environ["SIGNAL"])
+told = s.recv(65536).decode()
+id = told.split("request-id: ")[1].split("\r")[0]
+answer(id, json.loads(told.split("\r\n\r\n")[1]))
 id, event, _ = next()
 api.close()
 time.sleep(3600)
 "#;
-    let kit = Kit::new().raw("f", program).with("f", |f| f.timeout = Span::from_secs(2));
+    let kit = Kit::new().raw("f", program);
+    let signal = kit.dir.path().join("signal");
+    let kit = kit.with("f", |f| {
+        f.timeout = Span::from_secs(2);
+        f.concurrency.reserved = 1;
+        f.environment.insert("SIGNAL".into(), signal.display().to_string());
+    });
     let host = kit.open();
+    until("it waits for an event", || host.functions()[0].idle == 1).await;
+    std::fs::write(&signal, "").expect("written");
+    // Both connections' news are there when the file goes; the host looks at them between two looks of ours.
+    let mut looks = 0;
+    until("it waits on another connection", || {
+        looks += u32::from(!signal.exists());
+        looks > 3
+    })
+    .await;
     assert_eq!(value(invoke(&host, "f", "1").await), json!(1));
     assert_eq!(error(invoke(&host, "f", "2").await).0, "Sandbox.Timedout");
     assert_eq!(value(invoke(&host, "f", "3").await), json!(3));

@@ -30,10 +30,6 @@ impl fmt::Display for Path {
 }
 
 impl Path {
-    pub fn attribute(name: &str) -> Self {
-        Self(vec![Step::Name(name.to_string())])
-    }
-
     /// The attribute that it is, or lies in.
     pub fn root(&self) -> &str {
         match self.0.first() {

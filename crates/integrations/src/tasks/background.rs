@@ -54,11 +54,6 @@ impl<T: Clone + Send + Sync + 'static> Background<T> {
         Ok(())
     }
 
-    /// Is it known here? What a process before this one began is not.
-    pub fn knows(&self, id: &str) -> bool {
-        self.works.lock().contains_key(id)
-    }
-
     /// Waits for the end; `None` if it is not known, or was ended from outside. Who goes away before
     /// the end takes the work with it.
     pub async fn join(&self, id: &str) -> Option<T> {

@@ -74,7 +74,7 @@ fn split(sql: &str) -> Vec<Part<'_>> {
             continue;
         }
         let first = rest.as_bytes()[0];
-        let digits = rest[1..].bytes().take_while(u8::is_ascii_digit).count();
+        let digits = rest.bytes().skip(1).take_while(u8::is_ascii_digit).count();
         let after_word =
             sql[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$');
         let (part, length) = match first {
@@ -165,7 +165,7 @@ mod tests {
             ("a = ?", json!([]), Ok("a = ?")),
             ("a = ?, ?", json!([1]), Err("a parameter 2")),
             ("a = $1", json!([]), Err("a parameter 1")),
-            ("a = $0", json!([1]), Err("0 values").or(Err("parameter 0"))),
+            ("a = $0", json!([1]), Err("a parameter 0")),
             ("a = ?", json!([1, 2]), Err("no place for value 2")),
             ("a = ?", json!([[1]]), Err("hand over lists as JSON text")),
         ];

@@ -71,12 +71,8 @@ pub(super) async fn invoke(
             body.insert("ExecutedVersion".into(), LATEST.into());
             if caller.is_sdk() {
                 // The SDK gives the payload as it came, and function errors as an answer.
-                if invoked.error.is_some() {
-                    body.insert(
-                        "FunctionError".into(),
-                        format!("{:?}", invoked.error.unwrap_or(bourn_event::FunctionError::Unhandled))
-                            .into(),
-                    );
+                if let Some(error) = invoked.error {
+                    body.insert("FunctionError".into(), format!("{error:?}").into());
                 }
                 body.insert("Payload".into(), String::from_utf8_lossy(&invoked.payload).into_owned().into());
             } else {

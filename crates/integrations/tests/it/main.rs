@@ -1,0 +1,11 @@
+//! What Tasks do, over fakes of the other seams and real HTTP servers on the loopback.
+
+mod breaker;
+mod cache;
+mod checks;
+mod http;
+mod items;
+mod outbound;
+mod queries;
+mod services;
+mod world;

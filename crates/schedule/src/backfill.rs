@@ -132,7 +132,7 @@ impl Backfills {
         report(&progress(&kept, total));
         let mut running = FuturesUnordered::new();
         for due in kept.open.clone() {
-            running.push(self.one(plan, due));
+            running.push(self.one(plan, due, true));
         }
         let mut times = plan.when.between(plan.anchor, kept.next, plan.to).peekable();
         loop {
@@ -141,7 +141,7 @@ impl Backfills {
                 kept.next = due + 1;
                 kept.open.insert(due);
                 self.keep(plan, &kept, Durability::Synced)?;
-                running.push(self.one(plan, due));
+                running.push(self.one(plan, due, false));
                 report(&progress(&kept, total));
             }
             if running.is_empty() {
@@ -161,7 +161,8 @@ impl Backfills {
         Ok(progress(&kept, total))
     }
 
-    /// Forgets a backfill, so that its name may be used again.
+    /// Forgets how far a backfill has come. Under the same name the same ids are given again: what the starter still
+    /// knows is not done again.
     pub fn forget(&self, name: &str) -> Result<(), StateError> {
         self.runs.state().delete(&Key::Backfill { name: name.into() }, Durability::Synced)
     }
@@ -180,12 +181,12 @@ impl Backfills {
     }
 
     /// One time, from its beginning to its end.
-    async fn one(&self, plan: &BackfillPlan, due: Micros) -> (Micros, RunStatus) {
+    async fn one(&self, plan: &BackfillPlan, due: Micros, resumed: bool) -> (Micros, RunStatus) {
         let id = format!("backfill/{}/{}", plan.name, rfc3339(due));
         let mut run = RunRef { target: plan.target.clone(), id, execution: None };
         let input = plan.input.clone();
         let input = input.unwrap_or_else(|| json!({"backfill": plan.name, "scheduled_at": rfc3339(due)}));
-        let mut entry = self.entry(plan, due, &run.id);
+        let mut entry = self.entry(plan, due, &run.id, resumed);
         let ended = match start(&*self.starter, &run, input).await {
             Ok(started) => {
                 run.execution.clone_from(&started.execution);
@@ -201,16 +202,21 @@ impl Backfills {
         (due, status)
     }
 
-    fn entry(&self, plan: &BackfillPlan, due: Micros, start_id: &str) -> Entry {
+    fn entry(&self, plan: &BackfillPlan, due: Micros, start_id: &str, resumed: bool) -> Entry {
         let now = self.clock.now();
-        let id = format!("{}-backfill-{}", sortable(due), plan.name);
-        let started_at = self.runs.get(&id).map_or(now, |run| run.started_at);
+        let cause = format!("backfill:{}", plan.name);
+        // One that was begun before keeps its place, also if it is over by now.
+        let before = if resumed { self.runs.begun_as(start_id) } else { None };
+        let (id, started_at) = match before {
+            Some(entry) => (entry.run.id, entry.run.started_at),
+            None => (format!("{}-{}", sortable(now), start_id.replace('/', "-")), now),
+        };
         let run = Run {
             id,
             kind: kind_of(&plan.target),
             name: name_of(&plan.target),
             stream: stream_of(&plan.target),
-            cause: format!("backfill:{}", plan.name),
+            cause,
             scheduled_at: Some(due),
             started_at,
             ended_at: None,

@@ -123,7 +123,8 @@ impl StreamTrigger {
         let detail: Value = match serde_json::from_slice(line) {
             Ok(detail) => detail,
             Err(error) => {
-                tracing::warn!(stream = self.stream, offset, %error, "triggers cannot read an event");
+                metrics::counter!("bourn_trigger_unread_events_total").increment(1);
+                tracing::debug!(stream = self.stream, offset, %error, "triggers cannot read an event");
                 return Vec::new();
             }
         };

@@ -140,7 +140,9 @@ impl Planned {
     fn missed(&self, until: Micros, room: usize) -> Vec<Micros> {
         let progress = &self.progress;
         let oldest = until.saturating_sub(self.schedule.missed_max_age.micros());
-        let after = progress.settled.max(oldest.saturating_sub(1));
+        // A clock that was wrong when the schedule was first seen proves nothing.
+        let since = if progress.since <= until { progress.since } else { Micros::MIN };
+        let after = progress.settled.max(oldest.saturating_sub(1)).max(since);
         if after >= until {
             return Vec::new();
         }

@@ -14,6 +14,8 @@ pub(crate) struct Progress {
     pub definition: String,
     /// Where a rate counts from.
     pub anchor: Micros,
+    /// When it was first seen: times before were never missed.
+    pub since: Micros,
     /// Every time up to here was decided on: begun, skipped or passed over.
     pub settled: Micros,
     /// The times that were begun or skipped one by one; they never come again, even if the clock goes back.
@@ -59,7 +61,7 @@ pub(crate) enum Phase {
 impl Progress {
     pub fn new(definition: String, anchor: Micros, now: Micros) -> Self {
         let decided = Decided::default();
-        Self { definition, anchor, settled: now, decided, open: Vec::new(), last: None }
+        Self { definition, anchor, since: now, settled: now, decided, open: Vec::new(), last: None }
     }
 
     pub fn find(&mut self, due: Micros) -> Option<&mut OpenRun> {

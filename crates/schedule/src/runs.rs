@@ -206,6 +206,12 @@ impl Runs {
         self.entries.lock().get(id).cloned()
     }
 
+    /// The latest run that was begun under an id.
+    pub(crate) fn begun_as(&self, start_id: &str) -> Option<Entry> {
+        let entries = self.entries.lock();
+        entries.values().rev().find(|entry| entry.start_id.as_deref() == Some(start_id)).cloned()
+    }
+
     /// The runs of a kind of cause that are not over: `trigger:`, `schedule:`.
     pub(crate) fn open_of(&self, cause: &str) -> Vec<Entry> {
         let entries = self.entries.lock();

@@ -2,7 +2,6 @@
 
 mod backfill;
 mod cron;
-#[allow(dead_code)]
 mod fake;
 mod input;
 mod pattern;

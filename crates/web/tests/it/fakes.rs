@@ -137,7 +137,7 @@ impl TaskAnswers for FakeTasks {
     ) -> Result<(), TaskAnswerError> {
         // Tells what it was given, so that a test sees it.
         match (error, cause) {
-            (Some(error), Some(cause)) => Err(TaskAnswerError::Failed(format!("{error}: {cause}"))),
+            (Some(error), Some(cause)) => Err(TaskAnswerError::Over(format!("{error}: {cause}"))),
             _ => Self::find(token, "{}"),
         }
     }

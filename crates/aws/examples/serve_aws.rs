@@ -1,5 +1,5 @@
 //! The AWS protocols over fakes, to try real clients against:
-//! `cargo run -p bourn-aws --example serve -- 127.0.0.1:8687 [KEY-ID SECRET]`.
+//! `cargo run -p bourn-aws --example serve_aws -- 127.0.0.1:8687 [KEY-ID SECRET]`.
 
 #[path = "../tests/it/fakes.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]

@@ -9,10 +9,18 @@ pub(crate) fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a 
     let lower = found.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (likeness(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(likeness, _)| *likeness >= 0.86)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// From 0 to 1. Two swapped letters are one slip, however short the word.
+fn likeness(found: &str, candidate: &str) -> f64 {
+    match strsim::osa_distance(found, candidate) {
+        1 if found.chars().count() >= 3 => 0.99,
+        _ => strsim::jaro_winkler(found, candidate),
+    }
 }
 
 /// The nearest one, else all that there are.

@@ -78,8 +78,8 @@ impl Update {
                     value,
                     Attribute::TextSet(_) | Attribute::NumberSet(_) | Attribute::BinarySet(_)
                 );
-                let is_number = matches!(value, Attribute::Number(_));
-                if !is_set && !(clause == "ADD" && is_number) {
+                let adds = clause == "ADD" && matches!(value, Attribute::Number(_));
+                if !(is_set || adds) {
                     return cursor.fault(format!(
                         "Incorrect operand type for operator or function; operator: {clause}, operand type: {}",
                         value.type_name()
@@ -140,12 +140,10 @@ impl Update {
 
 fn parent_exists(path: &Path, item: &Item) -> bool {
     let parent = Path(path.0[..path.0.len() - 1].to_vec());
-    match (parent.get(item), path.0.last()) {
-        (Some(Attribute::Map(_)), Some(Step::Name(_))) | (Some(Attribute::List(_)), Some(Step::Index(_))) => {
-            true
-        }
-        _ => false,
-    }
+    matches!(
+        (parent.get(item), path.0.last()),
+        (Some(Attribute::Map(_)), Some(Step::Name(_))) | (Some(Attribute::List(_)), Some(Step::Index(_)))
+    )
 }
 
 fn bad_path() -> ItemError {

@@ -44,10 +44,11 @@ pub struct TtlCache<V, E> {
     clock: Arc<dyn Clock>,
     weigh: fn(&V) -> usize,
     held: Mutex<Held<V>>,
-    flights: Mutex<HashMap<Arc<str>, Arc<Flight<V, E>>>>,
+    flights: Flights<V, E>,
 }
 
 type Flight<V, E> = OnceCell<Result<Option<V>, E>>;
+type Flights<V, E> = Mutex<HashMap<Arc<str>, Arc<Flight<V, E>>>>;
 
 struct Held<V> {
     entries: HashMap<Arc<str>, Entry<V>>,
@@ -168,7 +169,7 @@ impl<V: Clone> Held<V> {
 
 /// One caller's part in a fetch; the flight ends with its result, or when its last caller goes away.
 struct Joined<'a, V, E> {
-    flights: &'a Mutex<HashMap<Arc<str>, Arc<Flight<V, E>>>>,
+    flights: &'a Flights<V, E>,
     key: &'a str,
     flight: Arc<Flight<V, E>>,
 }

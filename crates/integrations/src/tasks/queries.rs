@@ -295,6 +295,8 @@ impl Shared {
         }
         batch.put(&Key::QueryExecution { id: id.to_string() }, record)?;
         let mut kept = self.kept.lock();
+        // One that was begun anew is there already.
+        kept.retain(|(held, _)| held != id);
         kept.push_back((id.to_string(), record.bytes));
         let mut bytes: usize = kept.iter().map(|(_, bytes)| bytes).sum();
         while kept.len() > KEPT_MAX || bytes > KEPT_BYTES_MAX {

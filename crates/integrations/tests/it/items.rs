@@ -182,7 +182,7 @@ async fn a_request_that_is_made_again_changes_nothing_again() {
     assert_eq!(first["Attributes"], json!({"n": {"N": "1"}}));
     assert_eq!(first["Attributes"], again["Attributes"]);
     world.run("dynamodb:updateItem", "two", add_one("a")).await.expect("added");
-    let world = world.restart();
+    let world = world.restart().await;
     let after = world.run("dynamodb:updateItem", "one", add_one("a")).await.expect("added");
     assert_eq!(after["Attributes"], first["Attributes"]);
     assert_eq!(count(&world, "a").await, "2");

@@ -52,7 +52,7 @@ async fn queries_are_kept_with_their_results() {
     assert_eq!((&execution["Status"]["State"], &execution["WorkGroup"]), (&json!("SUCCEEDED"), &json!("w")));
     assert_eq!(execution["Status"]["SubmissionDateTime"], json!(1_713_421_621_000_i64));
     let id = json!({"QueryExecutionId": execution["QueryExecutionId"]});
-    let world = world.restart();
+    let world = world.restart().await;
     let shown = world.run("athena:getQueryExecution", "2", id.clone()).await.expect("an execution");
     assert_eq!(shown, ended);
     let (mut lines, mut page) = (Vec::new(), id.clone());
@@ -103,7 +103,7 @@ async fn a_query_can_be_stopped_and_one_that_was_cut_off_is_begun_anew() {
         "Final query state: RUNNING",
     );
 
-    let world = world.restart();
+    let world = world.restart().await;
     world.run("athena:getQueryExecution", "3", began.clone()).await.expect("running");
     until("the query again", || world.query.asked.lock().len() == 2).await;
     world.run("athena:stopQueryExecution", "4", began.clone()).await.expect("stopped");

@@ -197,9 +197,11 @@ impl World {
     }
 
     /// The process ends and another one begins, with the same folder and the same other services.
-    pub fn restart(self) -> Self {
+    pub async fn restart(self) -> Self {
         let Self { functions, streams, query, jobs, clock, events, tasks, web, dir } = self;
         drop(tasks);
+        // What was under way lets go of the state as soon as it is told.
+        until("the state to be free", || State::open(dir.path().join("state")).is_ok()).await;
         let fakes = Fakes { functions, streams, query, jobs, clock, events };
         let tasks = fakes.open(&dir, &web);
         let Fakes { functions, streams, query, jobs, clock, events } = fakes;

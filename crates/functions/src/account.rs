@@ -27,7 +27,10 @@ impl Measured {
             request_id: running.request_id.clone(),
             begun_at: running.begun_at,
             // A watcher comes a little late; what is over the limit is not the function's.
-            duration: running.begun.elapsed().min(pool.function.timeout.0.max(pool.shared.settings.init_timeout)),
+            duration: running
+                .begun
+                .elapsed()
+                .min(pool.function.timeout.0.max(pool.shared.settings.init_timeout)),
             init: running.init,
             attempt: running.attempt,
             error: ended.error_type().map(str::to_owned),

@@ -286,7 +286,8 @@ fn accepted() -> Answer {
 }
 
 fn not_found(path: &str) -> Answer {
-    let message = format!("{path} is not of the Runtime API 2018-06-01; extensions and telemetry are not served");
+    let message =
+        format!("{path} is not of the Runtime API 2018-06-01; extensions and telemetry are not served");
     refusal(StatusCode::NOT_FOUND, "NotFound", &message)
 }
 

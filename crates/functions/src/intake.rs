@@ -163,7 +163,10 @@ impl Intake {
         inner.kept = 0;
         if dropped > 0 {
             let kept = INVOCATION_BYTES_MAX >> 20;
-            self.put(inner, format!("… {dropped} bytes of output were dropped: an invocation keeps {kept} MiB"));
+            self.put(
+                inner,
+                format!("… {dropped} bytes of output were dropped: an invocation keeps {kept} MiB"),
+            );
         }
     }
 

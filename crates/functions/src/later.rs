@@ -61,11 +61,8 @@ impl Later {
         struct Due {
             due_at: Micros,
         }
-        let queue = |pool: &Arc<Pool>| Queue {
-            pool: pool.clone(),
-            inner: Mutex::default(),
-            wake: Notify::new(),
-        };
+        let queue =
+            |pool: &Arc<Pool>| Queue { pool: pool.clone(), inner: Mutex::default(), wake: Notify::new() };
         let queues: BTreeMap<_, _> = pools.iter().map(|(name, pool)| (name.clone(), queue(pool))).collect();
         let mut last = 0;
         let mut orphans = BTreeMap::<String, u64>::new();
@@ -113,8 +110,7 @@ impl Later {
     /// Takes an invocation; resolves once it is durable.
     pub async fn take(&self, function: &str, stored: Stored) -> Result<(), InvokeError> {
         let unavailable = |why| InvokeError::Unavailable { function: function.to_owned(), why };
-        let queue =
-            self.queues.get(function).ok_or_else(|| InvokeError::NotFound(function.to_owned()))?;
+        let queue = self.queues.get(function).ok_or_else(|| InvokeError::NotFound(function.to_owned()))?;
         if queue.inner.lock().due.len() >= PENDING_MAX {
             return Err(unavailable(format!("{PENDING_MAX} asynchronous invocations of it wait already")));
         }

@@ -133,7 +133,10 @@ fn describe() {
     describe_counter!("bourn_function_invocations_total", "Invocations that a process got");
     describe_counter!("bourn_function_errors_total", "Invocations that ended in an error");
     describe_counter!("bourn_function_throttles_total", "Invocations refused because of the concurrency");
-    describe_counter!("bourn_function_cold_starts_total", "Invocations that waited for their process to start");
+    describe_counter!(
+        "bourn_function_cold_starts_total",
+        "Invocations that waited for their process to start"
+    );
     describe_histogram!("bourn_function_seconds", "Time from event to answer");
     describe_histogram!("bourn_function_init_seconds", "Time from start to the first request for an event");
     describe_counter!("bourn_function_billed_milliseconds_total", "Duration and initialisation, rounded up");

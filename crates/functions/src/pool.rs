@@ -1,7 +1,7 @@
 //! The processes of one function: calls in, answers out. What is to happen is decided by the roster;
 //! here it is done.
 
-use crate::account::{REPORT_FAILED, Measured};
+use crate::account::{Measured, REPORT_FAILED};
 use crate::call::{Answer, Call, Ended, Running, Work};
 use crate::logs::Log;
 use crate::meter::{History, Meter};
@@ -163,7 +163,10 @@ impl Pool {
                 None => Ended::broken("Runtime.ExitError", request_id, &what),
             });
             if unborn {
-                tracing::warn!("function {}: a process ended before it asked for an event: {what}", self.name);
+                tracing::warn!(
+                    "function {}: a process ended before it asked for an event: {what}",
+                    self.name
+                );
                 self.reserve_failed();
             }
         }
@@ -259,7 +262,9 @@ impl Pool {
                 bytes >> 20,
                 self.function.memory.0 >> 20
             )),
-            Ending::Lost => Some(format!("{REPORT_FAILED} the process did not ask for another event: it was ended")),
+            Ending::Lost => {
+                Some(format!("{REPORT_FAILED} the process did not ask for another event: it was ended"))
+            }
             _ => None,
         }
     }

@@ -227,7 +227,12 @@ impl Roster {
     }
 
     /// The process asks for an event.
-    pub fn park(&mut self, id: u64, now: Instant, now_at: Micros) -> Result<oneshot::Receiver<Work>, Misstep> {
+    pub fn park(
+        &mut self,
+        id: u64,
+        now: Instant,
+        now_at: Micros,
+    ) -> Result<oneshot::Receiver<Work>, Misstep> {
         let generation = self.generation;
         let slot = self.slots.get_mut(&id).ok_or(Misstep::Ending)?;
         match &slot.phase {

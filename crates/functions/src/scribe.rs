@@ -110,10 +110,8 @@ impl Scribe {
     pub fn start(files: &Files, logs: Vec<(String, Arc<Log>)>, history: Arc<History>) -> io::Result<Self> {
         let signal = Arc::new(Signal::default());
         let heard = signal.clone();
-        let mut books: Vec<_> = logs
-            .into_iter()
-            .map(|(function, log)| (Book::new(files.log(&function)), log))
-            .collect();
+        let mut books: Vec<_> =
+            logs.into_iter().map(|(function, log)| (Book::new(files.log(&function)), log)).collect();
         let mut past = Book::new(files.history());
         let thread = std::thread::Builder::new().name("functions-log".into()).spawn(move || {
             let mut failed = false;

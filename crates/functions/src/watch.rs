@@ -33,7 +33,8 @@ impl Pool {
     async fn begin(self: &Arc<Self>, id: u64) -> io::Result<(Arc<Process>, Child)> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let mark = format!("{}{id}.", self.shared.host_mark);
-        let log_stream = format!("{}[$LATEST]{}", date_path(self.shared.clock.now()), uuid::Uuid::new_v4().simple());
+        let log_stream =
+            format!("{}[$LATEST]{}", date_path(self.shared.clock.now()), uuid::Uuid::new_v4().simple());
         let ticket = Ticket { port: listener.local_addr()?.port(), mark: mark.clone(), log_stream };
         let spawned = self.shared.spawner.spawn(self.program.clone(), ticket).await?;
         let (log, clock) = (self.log.clone(), self.shared.clock.clone());

@@ -29,7 +29,9 @@ while True:
     let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
     assert_eq!(headers["lambda-runtime-invoked-function-arn"], json!(arn));
     assert_eq!(headers["lambda-runtime-client-context"], json!("{\"custom\": {\"a\":1}}"));
-    assert!(headers["lambda-runtime-trace-id"].as_str().is_some_and(|trace| trace.starts_with("Root=1-5bef")));
+    assert!(
+        headers["lambda-runtime-trace-id"].as_str().is_some_and(|trace| trace.starts_with("Root=1-5bef"))
+    );
     let deadline: f64 = headers["lambda-runtime-deadline-ms"].as_str().expect("text").parse().expect("ms");
     let left = deadline - answer["now"].as_f64().expect("ms");
     assert!((0.0..=30_000.0).contains(&left), "{left}");

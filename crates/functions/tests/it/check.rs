@@ -24,6 +24,8 @@ fn good_functions_pass() {
     }
 }
 
+type Change<'a> = &'a dyn Fn(&mut Function);
+
 #[test]
 fn each_fault_is_found_at_its_key() {
     let kit = Kit::new().shell("f", "true").python("p", "");
@@ -42,7 +44,7 @@ fn each_fault_is_found_at_its_key() {
         change(&mut function);
         function
     };
-    let cases: [(&str, &str, &dyn Fn(&mut Function)); 9] = [
+    let cases: [(&str, &str, Change<'_>); 9] = [
         ("runtime", "`python3` is not on the PATH", &|f| drop(path(f))),
         ("concurrency.max", "0 processes", &|f| f.concurrency.max = 0),
         ("concurrency.reserved", "11 are reserved, of at most 10", &|f| f.concurrency.reserved = 11),
@@ -60,7 +62,10 @@ fn each_fault_is_found_at_its_key() {
     for (key, message, change) in cases {
         check(&kit, "p", &changed(change), key, message);
     }
-    std::fs::set_permissions(kit.folder("f").join("bootstrap"), std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .expect("changed");
+    std::fs::set_permissions(
+        kit.folder("f").join("bootstrap"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o644),
+    )
+    .expect("changed");
     check(&kit, "f", &provided(), "runtime", "is not executable");
 }

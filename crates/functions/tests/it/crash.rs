@@ -41,7 +41,8 @@ async fn host_to_be_killed() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     let dir = Path::new(&dir);
     let mut kit = kit(dir);
-    kit.dir = tempfile::Builder::new().prefix("host").disable_cleanup(true).tempdir_in(dir).expect("a folder");
+    kit.dir =
+        tempfile::Builder::new().prefix("host").disable_cleanup(true).tempdir_in(dir).expect("a folder");
     let kit = kit.python("f", WAITER).with("f", |f| {
         f.environment.insert("FOLDER".into(), dir.display().to_string());
     });

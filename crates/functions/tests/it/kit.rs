@@ -1,7 +1,9 @@
 //! A host with small functions, and waiting for things to become true.
 
 use bourn_config::{ByteSize, Concurrency, Function, Runtime, Span};
-use bourn_event::{Functions, Invocation, InvokeError, Invoked, SendError, Sending, Sent, Streams, SystemClock};
+use bourn_event::{
+    Functions, Invocation, InvokeError, Invoked, SendError, Sending, Sent, Streams, SystemClock,
+};
 use bourn_functions::{Host, InvocationRow, Settings};
 use bourn_state::State;
 use bytes::Bytes;

@@ -125,12 +125,10 @@ async fn what_is_given_up_goes_to_its_stream_even_if_that_refuses_first() {
 
 #[tokio::test]
 async fn what_is_given_up_goes_to_another_function() {
-    let kit = noting(Kit::new())
-        .shell("g", "exit 1")
-        .with("g", |f| {
-            f.retries = 1;
-            f.on_failure = Some(Destination::Function("f".into()));
-        });
+    let kit = noting(Kit::new()).shell("g", "exit 1").with("g", |f| {
+        f.retries = 1;
+        f.on_failure = Some(Destination::Function("f".into()));
+    });
     // The record is the event: it has no `n`, which `f` reports.
     let host = kit.open();
     host.start(Arc::new(Taken::default()));
@@ -146,10 +144,13 @@ async fn what_is_given_up_goes_to_another_function() {
 
 #[tokio::test]
 async fn throttled_call_waits_until_it_is_too_old() {
-    let kit = Kit::new().python("f", "import time\ndef main(event, context):\n    time.sleep(event)\n").with("f", |f| {
-        f.concurrency.max = 1;
-        f.max_age = Span::parse("400ms").expect("a span");
-    });
+    let kit = Kit::new().python("f", "import time\ndef main(event, context):\n    time.sleep(event)\n").with(
+        "f",
+        |f| {
+            f.concurrency.max = 1;
+            f.max_age = Span::parse("400ms").expect("a span");
+        },
+    );
     let host = kit.open();
     host.start(Arc::new(Taken::default()));
     let running = tokio::spawn({

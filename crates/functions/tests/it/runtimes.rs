@@ -112,7 +112,12 @@ async fn async_python_handler_is_awaited() {
 #[tokio::test]
 async fn python_that_does_not_load_says_why() {
     let cases = [
-        ("handler.main", "import nothing_like_it", "Runtime.ImportModuleError", "No module named 'nothing_like_it'"),
+        (
+            "handler.main",
+            "import nothing_like_it",
+            "Runtime.ImportModuleError",
+            "No module named 'nothing_like_it'",
+        ),
         ("handler.main", "def main(:", "Runtime.UserCodeSyntaxError", "Syntax error in module 'handler'"),
         ("handler.main", "x = 1", "Runtime.HandlerNotFound", "Handler 'main' missing on module 'handler'"),
         ("handler", "x = 1", "Runtime.MalformedHandlerName", "Bad handler 'handler'"),
@@ -128,7 +133,7 @@ async fn python_that_does_not_load_says_why() {
         let invoked = invoke(&host, &format!("f{index}"), "{}").await;
         assert_eq!(invoked.as_ref().expect("an answer").error, Some(FunctionError::Unhandled));
         let (found, said) = error(invoked);
-        assert_eq!(found, *kind);
+        assert_eq!(found, *kind, "{said}\n{}", log(&host, &format!("f{index}")));
         assert!(said.contains(message), "{said}");
     }
 }

@@ -211,7 +211,8 @@ async fn long_log_tail_is_its_last_four_kibibytes() {
 
 #[tokio::test]
 async fn environment_is_the_documented_one_and_nothing_of_ours() {
-    let kit = Kit::new().raw("f", "while True:\n    id, event, _ = next()\n    answer(id, dict(os.environ))\n");
+    let kit =
+        Kit::new().raw("f", "while True:\n    id, event, _ = next()\n    answer(id, dict(os.environ))\n");
     let kit = kit.with("f", |f| {
         f.handler = Some("some.thing".into());
         f.environment.insert("GREETING".into(), "hello".into());
@@ -251,7 +252,8 @@ async fn environment_is_the_documented_one_and_nothing_of_ours() {
         "LC_CTYPE",
     ];
     let known: BTreeSet<&str> = varying.into_iter().chain(expected.map(|(key, _)| key)).collect();
-    let surplus = environment.as_object().expect("variables").keys().filter(|key| !known.contains(key.as_str()));
+    let surplus =
+        environment.as_object().expect("variables").keys().filter(|key| !known.contains(key.as_str()));
     assert_eq!(surplus.collect::<Vec<_>>(), Vec::<&String>::new());
     assert!(!format!("{:?}", kit.functions).contains("s3cret"));
 }

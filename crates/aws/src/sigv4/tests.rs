@@ -102,6 +102,19 @@ fn published_and_real_signatures_are_right() {
 }
 
 #[test]
+fn over_http2_the_host_is_in_the_address() {
+    let mut head = head(&PUBLISHED[0]);
+    head.headers.remove("host");
+    let verified = |uri: &str, head: &mut Parts| {
+        head.uri = uri.parse().expect("an address");
+        verify(&verifier(AT), head, "service", "")
+    };
+    assert_eq!(verified("https://example.amazonaws.com/", &mut head), Ok(()));
+    assert_eq!(verified("https://evil.example/", &mut head), Err(SignatureFault::Mismatch));
+    assert!(matches!(verified("/", &mut head), Err(SignatureFault::Incomplete(_))), "no host at all");
+}
+
+#[test]
 fn any_change_of_what_is_signed_is_noticed() {
     let verifier = verifier(AT);
     let case = &OF_CLIENTS[1];

@@ -1,5 +1,6 @@
 //! The AWS protocols over functions and workflows that are not there.
 
+mod bodies;
 mod fakes;
 mod flows;
 mod lambda;

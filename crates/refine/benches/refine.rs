@@ -94,6 +94,7 @@ fn main() {
     let run = |name, yaml, sql| measure(name, dir, yaml, sql, &lookups, &batches);
     run("nothing", json!({}), None);
     run("dedupe", json!({"dedupe": dedupe}), None);
+    run("dedupe, spilling", json!({"dedupe": {"key": "event_id", "window": "24h", "memory": "4MiB"}}), None);
     run("time", json!({"event_time": time}), None);
     run("lookup", json!({"enrich": enrich}), None);
     run("transform", json!({}), Some(sql));

@@ -58,6 +58,12 @@ impl Filter {
         held
     }
 
+    /// Loads the blocks of the keys, all at once.
+    pub fn touch(&self, keys: &[u128]) {
+        let seen = keys.iter().fold(0, |seen, key| seen ^ self.words[self.place(*key).0]);
+        std::hint::black_box(seen);
+    }
+
     /// The block comes from the hash's low half, the probes from its high half.
     fn place(&self, key: u128) -> (usize, u64) {
         let blocks = (self.words.len() / WORDS_PER_BLOCK) as u128;

@@ -1,9 +1,10 @@
-//! Judges keys against the table and the runs; spills, merges and expires.
+//! Judges keys against the tables and the runs; spills, merges and expires.
 
 use super::error::DedupeError;
 use super::merge::{self, FAN_IN, Merging};
 use super::run::{self, Header, Run};
-use super::table::{Fact, NO_KEY, TOUCH, Table};
+use super::spill::{Frozen, Layer};
+use super::table::{Fact, NO_KEY, TOUCH};
 use bourn_event::{Micros, Offset};
 use std::collections::VecDeque;
 use std::fs;
@@ -24,7 +25,7 @@ pub struct IndexOptions {
     pub dir: PathBuf,
     /// How long a fact counts, by time of receipt.
     pub window: Micros,
-    /// Budget in bytes for the table and the filters. What is not settled yet may exceed it.
+    /// Budget in bytes for the tables and the filters. What is not settled yet may exceed it.
     pub memory_bytes: usize,
     /// Tells indexes over different keys apart.
     pub fingerprint: u64,
@@ -34,17 +35,19 @@ pub struct IndexOptions {
 pub struct Index {
     options: IndexOptions,
     seed: u64,
-    table: Table,
-    /// Facts that newer ones took the place of since the last spill: what lies behind the runs may
-    /// come again, and then they are needed.
-    superseded: Vec<Fact>,
+    newest: Layer,
+    /// Older than `newest`, newer than the runs.
+    frozen: Option<Frozen>,
     /// Oldest first.
     runs: Vec<Arc<Run>>,
     /// Offset behind the runs.
     covered: Offset,
     /// No event from `covered` on was received before this.
     covered_at: Micros,
-    /// Since when the table gathers what the runs do not tell.
+    /// Behind the last event that was judged, and when that was received.
+    judged: Offset,
+    judged_at: Micros,
+    /// Since when the newest layer gathers.
     gathers_since: Option<Micros>,
     settled: Offset,
     settled_at: Micros,
@@ -81,11 +84,13 @@ impl Index {
         let mut index = Self {
             options,
             seed,
-            table: Table::default(),
-            superseded: Vec::new(),
+            newest: Layer::default(),
+            frozen: None,
             runs,
             covered,
             covered_at,
+            judged: covered,
+            judged_at: covered_at,
             gathers_since: None,
             settled: covered,
             settled_at: Micros::MIN,
@@ -107,8 +112,12 @@ impl Index {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        let superseded = self.superseded.len() * size_of::<Fact>();
-        superseded + self.table.bytes() + self.runs.iter().map(|run| run.bytes()).sum::<usize>()
+        let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.layer.bytes());
+        self.newest.bytes() + frozen + self.runs_bytes()
+    }
+
+    fn runs_bytes(&self) -> usize {
+        self.runs.iter().map(|run| run.bytes()).sum()
     }
 
     pub fn run_count(&self) -> usize {
@@ -126,9 +135,13 @@ impl Index {
         stores: impl Fn(usize) -> bool,
         duplicates: &mut Vec<(u32, Offset)>,
     ) -> Result<(), DedupeError> {
-        self.table.reserve(keys.len());
+        self.newest.table.reserve(keys.len());
         for (group, chunk) in keys.chunks(TOUCH).enumerate() {
-            self.table.touch(chunk);
+            self.newest.table.touch(chunk);
+            if let Some(frozen) = &self.frozen {
+                frozen.layer.table.touch(chunk);
+            }
+            self.runs.iter().for_each(|run| run.touch(chunk));
             for (i, &key) in chunk.iter().enumerate() {
                 let row = group * TOUCH + i;
                 if key == NO_KEY {
@@ -151,16 +164,15 @@ impl Index {
         received_at: Micros,
         stores: bool,
     ) -> Result<Option<Offset>, DedupeError> {
-        self.table.reserve(1);
+        self.newest.table.reserve(1);
         self.judge_one(Fact { key, offset, received_at }, stores)
     }
 
     fn judge_one(&mut self, fact: Fact, stores: bool) -> Result<Option<Offset>, DedupeError> {
-        let found = self.table.find(fact.key);
+        let found = self.newest.table.find(fact.key);
         let known = match found {
-            Ok(slot) => Some(*self.table.get(slot)),
-            Err(_) if self.runs.is_empty() => None,
-            Err(_) => self.find_in_runs(fact)?,
+            Ok(slot) => Some(*self.newest.table.get(slot)),
+            Err(_) => self.find_older(fact)?,
         };
         let window = self.options.window;
         if let Some(known) = known
@@ -172,14 +184,17 @@ impl Index {
         if stores {
             let (Ok(slot) | Err(slot)) = found;
             if found.is_ok() {
-                self.superseded.push(*self.table.get(slot));
+                self.newest.superseded.push(*self.newest.table.get(slot));
             }
-            self.table.put(slot, fact);
+            self.newest.table.put(slot, fact);
         }
         Ok(None)
     }
 
-    fn find_in_runs(&self, fact: Fact) -> Result<Option<Fact>, DedupeError> {
+    fn find_older(&self, fact: Fact) -> Result<Option<Fact>, DedupeError> {
+        if let Some(known) = self.frozen.as_ref().and_then(|frozen| frozen.find(fact.key)) {
+            return Ok(Some(known));
+        }
         for run in self.runs.iter().rev() {
             if fact.received_at.saturating_sub(run.header.received_max) > self.options.window {
                 continue;
@@ -191,18 +206,20 @@ impl Index {
         Ok(None)
     }
 
-    /// Takes back the fact of an event that a later stage refused.
+    /// Takes back the fact of an event of the last batch that a later stage refused.
     pub fn forget(&mut self, key: u128, offset: Offset) {
-        if let Ok(slot) = self.table.find(key)
-            && self.table.get(slot).offset == offset
+        if let Ok(slot) = self.newest.table.find(key)
+            && self.newest.table.get(slot).offset == offset
         {
-            self.table.remove(slot);
+            self.newest.table.remove(slot);
         }
     }
 
     /// Notes that everything before `end` was judged, and when the last of it was received.
     pub fn judged(&mut self, end: Offset, received_at: Micros) {
         self.gathers_since.get_or_insert(received_at);
+        self.judged = self.judged.max(end);
+        self.judged_at = self.judged_at.max(received_at);
         if self.times.len() >= TIMES_MAX {
             // Fewer, earlier times only mean that facts are kept a little longer.
             let mut i = 0;
@@ -224,75 +241,107 @@ impl Index {
             self.settled = self.settled.max(end);
             self.times.pop_front();
         }
-        let behind = self.settled.saturating_sub(self.covered);
-        let age = self.settled_at.saturating_sub(self.gathers_since.unwrap_or(self.settled_at));
-        if behind > 0 {
-            if behind > REBUILD_EVENTS_MAX || age > (self.options.window / 8).max(SPILL_EVERY_MIN) {
-                self.spill(self.settled)?;
-            } else if self.memory_bytes() > self.options.memory_bytes {
-                self.spill(self.older_half())?;
-            }
-        }
+        self.keep_budget()?;
         self.expire()?;
         self.merge(false)
     }
 
-    /// Spills all that is settled, so that the next start has little to read again.
+    /// Spills all that is settled, so that the next start has little to read again. What is not is
+    /// left to the log.
     pub fn checkpoint(&mut self) -> Result<(), DedupeError> {
-        if self.settled > self.covered {
-            self.spill(self.settled)?;
+        while self.frozen.is_some() || self.judged > self.covered {
+            if self.frozen.is_none() {
+                self.freeze();
+            }
+            if !self.begin_spill()? {
+                break;
+            }
+            self.end_spill()?;
         }
         self.merge(true)
     }
 
-    fn older_half(&self) -> Offset {
-        let mut offsets: Vec<Offset> = self.table.facts().map(|fact| fact.offset).collect();
-        let middle = offsets.len() / 2;
-        if middle == 0 {
-            return self.settled;
+    /// Moves facts towards the disk if it is time to.
+    fn keep_budget(&mut self) -> Result<(), DedupeError> {
+        loop {
+            match &self.frozen {
+                None if self.is_due() => self.freeze(),
+                None => return Ok(()),
+                // Waiting for the file bounds the memory.
+                Some(frozen) if frozen.is_done() || (frozen.is_writing() && self.is_full()) => {
+                    self.end_spill()?
+                }
+                Some(frozen) if frozen.is_writing() => return Ok(()),
+                Some(_) => {
+                    if !self.begin_spill()? {
+                        return Ok(());
+                    }
+                }
+            }
         }
-        (*offsets.select_nth_unstable(middle).1).clamp(self.covered + 1, self.settled)
     }
 
-    fn spill(&mut self, cut: Offset) -> Result<(), DedupeError> {
+    fn is_due(&self) -> bool {
+        let behind = self.settled.saturating_sub(self.covered);
+        let age = self.settled_at.saturating_sub(self.gathers_since.unwrap_or(self.settled_at));
+        let is_old = age > (self.options.window / 8).max(SPILL_EVERY_MIN);
+        behind > REBUILD_EVENTS_MAX || (behind > 0 && is_old) || self.is_full()
+    }
+
+    /// Has the newest layer used its share? The frozen one has another, the filters at most half.
+    fn is_full(&self) -> bool {
+        let budget = self.options.memory_bytes;
+        let share = budget.saturating_sub(self.runs_bytes()).max(budget / 2) / 2;
+        self.newest.table.len() > 0 && self.newest.bytes_needed() > share / 8 * 7
+    }
+
+    fn freeze(&mut self) {
+        let layer = std::mem::take(&mut self.newest);
+        self.frozen = Some(Frozen::new(layer, self.judged, self.judged_at));
+        self.gathers_since = None;
+    }
+
+    /// Begins to write the frozen layer, if all of it is settled.
+    fn begin_spill(&mut self) -> Result<bool, DedupeError> {
+        let Some(frozen) = self.frozen.as_mut().filter(|frozen| frozen.end <= self.settled) else {
+            return Ok(false);
+        };
+        if frozen.is_writing() {
+            return Ok(true);
+        }
         let header = Header {
             seed: self.seed,
             fingerprint: self.options.fingerprint,
             count: 0,
             first: self.covered,
-            end: cut,
+            end: frozen.end,
             received_min: Micros::MAX,
             received_max: Micros::MIN,
         };
-        let mut facts = self.table.take_below(cut);
-        if !self.superseded.is_empty() {
-            facts.extend(self.superseded.extract_if(.., |fact| fact.offset < cut));
-            facts.sort_by_key(|fact| (fact.key, std::cmp::Reverse(fact.offset)));
-            facts.dedup_by_key(|fact| fact.key);
-        }
-        let newest = facts.iter().map(|fact| fact.received_at).max().unwrap_or(Micros::MIN);
-        let covered_at = if cut == self.settled { self.settled_at } else { newest }.max(self.covered_at);
-        let expired = covered_at.saturating_sub(self.options.window);
-        let lasting = facts.iter().filter(|fact| fact.received_at >= expired).copied().map(Ok);
-        let written = run::write(&self.options.dir, header, facts.len(), lasting);
-        match written {
-            Ok(run) => self.runs.push(Arc::new(run)),
-            Err(error) => {
-                // The facts are not on disk: they go back to where they were.
-                self.table.reserve(facts.len());
-                for fact in facts {
-                    match self.table.find(fact.key) {
-                        Ok(_) => self.superseded.push(fact),
-                        Err(slot) => self.table.put(slot, fact),
-                    }
-                }
-                return Err(error);
+        let expired = frozen.end_at.max(self.covered_at).saturating_sub(self.options.window);
+        let dir = &self.options.dir;
+        frozen
+            .write(dir.clone(), header, expired)
+            .map_err(DedupeError::io(dir, "start a thread to spill"))?;
+        Ok(true)
+    }
+
+    /// Takes the written run in place of the frozen layer.
+    fn end_spill(&mut self) -> Result<(), DedupeError> {
+        let Some(mut frozen) = self.frozen.take() else { return Ok(()) };
+        match frozen.finish() {
+            Ok(Some(run)) => {
+                self.runs.push(Arc::new(run));
+                self.covered = frozen.end;
+                self.covered_at = frozen.end_at.max(self.covered_at);
+                self.fit_filters()
+            }
+            // Still in memory, to be written again.
+            unwritten => {
+                self.frozen = Some(frozen);
+                unwritten.map(drop)
             }
         }
-        self.covered = cut;
-        self.covered_at = covered_at;
-        self.gathers_since = Some(self.settled_at);
-        self.fit_filters()
     }
 
     /// Facts received before this have left the window of every event that is still to come, also

@@ -234,9 +234,10 @@ impl Run {
         // Keys with equal high halves may lie on both sides of a fence: then look at each block.
         let last = self.fences.partition_point(|fence| *fence <= high);
         for block in (0..last).rev() {
-            let facts = self.block(block)?;
-            if let Ok(found) = facts.binary_search_by_key(&key, |fact| fact.key) {
-                return Ok(Some(facts[found]));
+            let bytes = self.read_block(block)?;
+            let facts = self.facts_in(&bytes, block);
+            if let Ok(found) = facts.binary_search_by_key(&key, |fact| decode(fact).key) {
+                return Ok(Some(decode(&facts[found])));
             }
             if self.fences[block] < high {
                 break;
@@ -251,6 +252,11 @@ impl Run {
 
     /// The facts of a block, checked.
     pub fn block(&self, block: usize) -> Result<Vec<Fact>, DedupeError> {
+        let bytes = self.read_block(block)?;
+        Ok(self.facts_in(&bytes, block).iter().map(decode).collect())
+    }
+
+    fn read_block(&self, block: usize) -> Result<[u8; BLOCK], DedupeError> {
         let mut bytes = [0; BLOCK];
         let at = (block as u64 + 1) * BLOCK as u64;
         self.file.read_exact_at(&mut bytes, at).map_err(DedupeError::io(&self.path, "read it"))?;
@@ -259,12 +265,26 @@ impl Run {
             let what = format!("block {block} does not have its checksum");
             return Err(DedupeError::corrupt(&self.path, what));
         }
+        Ok(bytes)
+    }
+
+    fn facts_in<'a>(&self, bytes: &'a [u8; BLOCK], block: usize) -> &'a [[u8; FACT]] {
         let count = (self.header.count as usize - block * FACTS_PER_BLOCK).min(FACTS_PER_BLOCK);
-        let facts = content.as_chunks::<FACT>().0[..count].iter().map(|bytes| Fact {
-            key: u128::from_le_bytes(std::array::from_fn(|i| bytes[i])),
-            offset: u64::from_le_bytes(std::array::from_fn(|i| bytes[16 + i])),
-            received_at: i64::from_le_bytes(std::array::from_fn(|i| bytes[24 + i])),
-        });
-        Ok(facts.collect())
+        &bytes.as_chunks::<FACT>().0[..count]
+    }
+
+    /// Loads what the filter says of the keys, all at once.
+    pub fn touch(&self, keys: &[u128]) {
+        if let Some(filter) = &self.filter {
+            filter.touch(keys);
+        }
+    }
+}
+
+fn decode(bytes: &[u8; FACT]) -> Fact {
+    Fact {
+        key: u128::from_le_bytes(std::array::from_fn(|i| bytes[i])),
+        offset: u64::from_le_bytes(std::array::from_fn(|i| bytes[16 + i])),
+        received_at: i64::from_le_bytes(std::array::from_fn(|i| bytes[24 + i])),
     }
 }

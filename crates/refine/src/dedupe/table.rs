@@ -39,7 +39,6 @@ fn empty(capacity: usize) -> Vec<Fact> {
 }
 
 impl Table {
-    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -52,7 +51,7 @@ impl Table {
     pub fn reserve(&mut self, more: usize) {
         let needed = (self.len + more).div_ceil(3) * 4;
         if needed > self.slots.len() {
-            self.resize(needed.max(self.slots.len() * 2));
+            self.resize(needed.max(self.slots.len() * 3 / 2));
         }
     }
 
@@ -122,26 +121,51 @@ impl Table {
         self.len -= 1;
     }
 
-    pub fn facts(&self) -> impl Iterator<Item = &Fact> {
-        self.slots.iter().filter(|fact| fact.offset != EMPTY)
-    }
-
-    /// Takes out the facts below `cut`, in the order of their keys.
-    pub fn take_below(&mut self, cut: Offset) -> Vec<Fact> {
-        let old = std::mem::take(&mut self.slots);
-        let (mut taken, kept): (Vec<Fact>, Vec<Fact>) =
-            old.into_iter().filter(|fact| fact.offset != EMPTY).partition(|fact| fact.offset < cut);
-        // Nearly sorted already: only runs of probing and the wrapped end are out of order.
-        taken.sort_by_key(|fact| fact.key);
-        self.slots = empty((kept.len() * 2).max(CAPACITY_MIN));
-        self.len = 0;
-        for fact in kept {
-            if let Err(slot) = self.find(fact.key) {
-                self.put(slot, fact);
+    /// The facts in the order of their keys.
+    ///
+    /// A stretch of filled slots holds exactly the keys whose homes lie in it, so that stretches are in
+    /// order and only what is inside one has to be sorted. The stretch over the wrapped end is two: what
+    /// wrapped comes last.
+    pub fn in_order(&self) -> impl Iterator<Item = Fact> {
+        let border = self.slots.iter().position(|fact| fact.offset == EMPTY).unwrap_or(self.slots.len());
+        let (head, rest) = self.slots.split_at(border);
+        let (first, wrapped): (Vec<Fact>, Vec<Fact>) =
+            head.iter().partition(|fact| self.home(fact.key) < border);
+        let mut stretch = first;
+        sort(&mut stretch);
+        let (mut rest, mut wrapped) = (rest.iter(), Some(wrapped));
+        let (mut at, mut done) = (0, false);
+        std::iter::from_fn(move || {
+            loop {
+                if let Some(fact) = stretch.get(at) {
+                    at += 1;
+                    return Some(*fact);
+                }
+                if done {
+                    return None;
+                }
+                stretch.clear();
+                at = 0;
+                loop {
+                    match rest.next() {
+                        Some(fact) if fact.offset != EMPTY => stretch.push(*fact),
+                        Some(_) if stretch.is_empty() => {}
+                        Some(_) => break,
+                        None => {
+                            stretch.append(&mut wrapped.take().unwrap_or_default());
+                            done = true;
+                            break;
+                        }
+                    }
+                }
+                sort(&mut stretch);
             }
-        }
-        taken
+        })
     }
+}
+
+fn sort(stretch: &mut [Fact]) {
+    stretch.sort_unstable_by_key(|fact| fact.key);
 }
 
 #[cfg(test)]
@@ -176,12 +200,11 @@ mod tests {
             }
             assert_eq!(table.len(), model.len(), "step {step}");
         }
-        for fact in table.facts() {
+        let facts: Vec<Fact> = table.in_order().collect();
+        assert_eq!(facts.len(), model.len());
+        assert!(facts.is_sorted_by_key(|fact| fact.key));
+        for fact in facts {
             assert_eq!(model.get(&fact.key), Some(&fact.offset));
         }
-        let taken = table.take_below(10_000);
-        assert!(taken.is_sorted_by_key(|fact| fact.key));
-        assert_eq!(taken.len() + table.len(), model.len());
-        assert!(table.facts().all(|fact| fact.offset >= 10_000));
     }
 }

@@ -1,10 +1,12 @@
-//! Cron against an oracle that looks at every minute, through changes of the clocks in several zones.
+//! Cron against an oracle that looks at every minute, through changes of the clocks in several zones; and what
+//! is told of an event before it is parsed against what is told of it then.
 
-use bourn_schedule::{Cron, parse_time, rfc3339, zone};
+use bourn_schedule::{Cron, Pattern, parse_time, rfc3339, zone};
 use chrono::{DateTime, Datelike, Duration, NaiveDateTime, Timelike};
 use chrono_tz::Tz;
 use proptest::collection::btree_set;
 use proptest::prelude::*;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 /// Zones, and a time some days before a change of their clocks.
@@ -92,6 +94,65 @@ fn fields() -> impl Strategy<Value = Fields> {
     (field(0..60, 1), field(0..24, 1), field(1..32, 4), field(0..7, 3)).prop_map(
         |(minute, hour, day_of_month, day_of_week)| Fields { minute, hour, day_of_month, day_of_week },
     )
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![Just(json!("x")), Just(json!("y\"")), Just(json!("é")), Just(json!(1)), Just(json!(null))]
+}
+
+fn test() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => value(),
+        1 => any::<bool>().prop_map(|is| json!({"exists": is})),
+        1 => Just(json!({"anything-but": "x"})),
+        1 => Just(json!({"prefix": "x"})),
+    ]
+}
+
+fn object(inner: impl Strategy<Value = Value> + Clone) -> impl Strategy<Value = Value> {
+    let field = prop_oneof![Just("detail"), Just("source"), Just("a"), Just("b")];
+    let fields = proptest::collection::vec((field, inner), 1..4);
+    fields.prop_map(|fields| {
+        Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+    })
+}
+
+fn pattern() -> impl Strategy<Value = Value> {
+    let leaf = proptest::collection::vec(test(), 1..3).prop_map(Value::Array);
+    let fields = leaf.prop_recursive(3, 24, 3, |inner| object(inner).boxed());
+    let group = object(fields).boxed();
+    let or = (group.clone(), proptest::collection::vec(group.clone(), 2..3));
+    prop_oneof![
+        group,
+        or.prop_map(|(mut group, either)| {
+            group["$or"] = Value::Array(either);
+            group
+        })
+    ]
+}
+
+fn event() -> impl Strategy<Value = Value> {
+    let inner = value().prop_recursive(3, 24, 3, |inner| {
+        prop_oneof![proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::Array), object(inner)]
+            .boxed()
+    });
+    object(inner)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_event_that_matches_is_never_ruled_out_beforehand(pattern in pattern(), event in event()) {
+        let compiled = Pattern::compile(&pattern).expect("a pattern");
+        if compiled.matches(&event) {
+            let texts = event.as_object().into_iter().flatten();
+            let known: Vec<_> = texts.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect();
+            prop_assert!(compiled.could_match(&known), "{} on {}", pattern, event);
+            let detail = event.get("detail").map(Value::to_string).unwrap_or_default();
+            prop_assert!(compiled.could_match_detail(detail.as_bytes()), "{} on {}", pattern, event);
+        }
+    }
 }
 
 proptest! {

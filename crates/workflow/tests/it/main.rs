@@ -1,0 +1,6 @@
+//! Workflows from outside: the recorded conformance cases, faults, timers and the operations of the API.
+
+mod compare;
+mod conformance;
+mod player;
+mod rig;

@@ -32,7 +32,7 @@ impl Pool {
 
     async fn begin(self: &Arc<Self>, id: u64) -> io::Result<(Arc<Process>, Child)> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let mark = format!("{}{id}.", self.shared.host_mark);
+        let mark = format!("{}{}.{id}.", self.shared.host_mark, self.name);
         let log_stream =
             format!("{}[$LATEST]{}", date_path(self.shared.clock.now()), uuid::Uuid::new_v4().simple());
         let ticket = Ticket { port: listener.local_addr()?.port(), mark: mark.clone(), log_stream };

@@ -57,6 +57,24 @@ fn encodings_are_golden() {
     check(Key::KeyedRequest { id: text("r1") }, 261, b"\x01\x05r1\0\x01");
     check(Key::QueryExecution { id: text("q1") }, 262, b"\x01\x06q1\0\x01");
     check(Key::QueryRows { id: text("q1"), page: 1 }, 263, b"\x01\x07q1\0\x01\0\0\0\0\0\0\0\x01");
+    check(Key::WorkflowMachine { name: text("m") }, 200, b"\0\xc8m\0\x01");
+    check(
+        Key::WorkflowName { machine: text("m"), name: text("n") },
+        203,
+        b"\0\xcbm\0\x01n\0\x01",
+    );
+    check(
+        Key::WorkflowFrame { execution: 1, frame: 2, part: 3 },
+        205,
+        b"\0\xcd\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03",
+    );
+    check(
+        Key::WorkflowIndex { machine: text("m"), status: 1, execution: 2 },
+        209,
+        b"\0\xd1m\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02",
+    );
+    check(Key::WorkflowCounter, 217, b"\0\xd9");
+    check(Key::WorkflowOutcome { execution: 1 }, 218, b"\0\xda\0\0\0\0\0\0\0\x01");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(super) fn diagnose(document: &Document) -> Vec<Diagnostic> {
 
 pub(super) fn lone_state(name: &str, document: &Document) -> Result<State, Vec<Diagnostic>> {
     let reading = new_reading(document);
-    let state = state(&reading, name, "", &document.value, QueryLanguage::JsonPath);
+    let state = state(&reading, name, &join("/States", name), &document.value, QueryLanguage::JsonPath);
     let faults = reading.faults.into_inner();
     match state {
         Some(state) if !faults.iter().any(|f| f.severity == Severity::Error) => Ok(state),
@@ -56,7 +56,7 @@ fn top(reading: &Reading<'_>, value: &Value) -> Option<Machine> {
     let query_language = language(&fields, QueryLanguage::JsonPath);
     let version = fields.string("Version");
     if version.as_deref().is_some_and(|v| v != "1.0") {
-        fields.fault("Version", "Value must be one of [1.0]");
+        fields.fault("Version", "The field 'Version' should have one of these values: [1.0]");
     }
     let timeout_seconds = fields.whole("TimeoutSeconds", 0, SECONDS_MAX);
     let comment = fields.string("Comment");
@@ -97,7 +97,7 @@ pub(super) fn flow(fields: &Fields<'_, '_>, language: QueryLanguage) -> Option<F
         return None;
     };
     if map.is_empty() {
-        fields.fault("States", "At least one state is required");
+        fields.fault("States", "Value cannot be empty");
     }
     let mut states = Vec::with_capacity(map.len());
     for (name, value) in reading.document.members(&pointer, value) {

@@ -26,10 +26,6 @@ impl Reading<'_> {
     pub fn schema(&self, message: impl Into<String>, location: &str) {
         self.fault(SCHEMA, message, location);
     }
-
-    pub fn warn(&self, code: &'static str, message: impl Into<String>, location: &str) {
-        self.faults.borrow_mut().push(Diagnostic::warning(code, message, location));
-    }
 }
 
 /// One object of the definition.
@@ -138,7 +134,8 @@ impl<'r, 'a> Fields<'r, 'a> {
         let text = self.string(key)?;
         let dynamic = self.is_jsonata() && Jsonata::enclosed(&text).is_some();
         if !choices.contains(&text.as_str()) && !dynamic {
-            self.fault(key, format!("Value must be one of [{}]", choices.join(", ")));
+            let choices = choices.join(", ");
+            self.fault(key, format!("The field '{key}' should have one of these values: [{choices}]"));
         }
         Some(text)
     }

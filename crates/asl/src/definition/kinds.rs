@@ -10,7 +10,7 @@ use crate::document::join;
 use crate::{Setting, Source};
 use serde_json::Value;
 
-pub(super) const TYPES: [&str; 8] = ["Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map"];
+pub(super) const TYPES: [&str; 8] = ["Task", "Wait", "Pass", "Succeed", "Fail", "Choice", "Parallel", "Map"];
 
 /// Fields of a type: of both languages, of JSONPath only, of JSONata only.
 pub(super) struct Rules {
@@ -175,7 +175,7 @@ fn choice(fields: &Fields<'_, '_>) -> Option<ChoiceState> {
         return None;
     };
     if entries.is_empty() {
-        fields.fault("Choices", "At least one rule is required");
+        fields.fault("Choices", "Value cannot be empty");
     }
     let mut found = Vec::with_capacity(entries.len());
     for (at, entry) in entries.iter().enumerate() {
@@ -211,7 +211,7 @@ fn parallel(fields: &Fields<'_, '_>) -> Option<ParallelState> {
         return None;
     };
     if entries.is_empty() {
-        fields.fault("Branches", "At least one branch is required");
+        fields.fault("Branches", "Value cannot be empty");
     }
     let mut branches = Vec::with_capacity(entries.len());
     for (at, entry) in entries.iter().enumerate() {

@@ -50,7 +50,7 @@ impl Machine {
     }
 
     /// One state alone, as `TestState` takes it, with the default query language JSONPath. Its transitions are not
-    /// held against other states.
+    /// held against other states; its faults are placed below `/States/<name>`.
     pub fn parse_state(name: &str, text: &str) -> Result<State, Vec<Diagnostic>> {
         build::lone_state(name, &Document::read(text)?)
     }

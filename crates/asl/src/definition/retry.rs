@@ -80,7 +80,7 @@ fn error_equals(entry: &Fields<'_, '_>, last: bool) -> Option<Vec<String>> {
     entry.require(&[key]);
     let names = entry.strings(key)?;
     if names.is_empty() {
-        entry.fault(key, "At least one error name is required");
+        entry.fault(key, "Value cannot be empty");
     }
     if names.iter().any(|n| n == errors::ALL) {
         if names.len() > 1 {

@@ -5,7 +5,7 @@ use super::ast::{Kind, Node, Op, Stage};
 use super::call::{self, Tail};
 use super::env::{Env, Run};
 use super::functions;
-use super::functions::text::to_text;
+use super::functions::text::{bounded, to_text};
 use super::path;
 use super::value::{Array, Func, Object, Val, append, collapse};
 use std::rc::Rc;
@@ -13,10 +13,14 @@ use std::rc::Rc;
 /// Longest range `[1..n]`.
 const RANGE_MAX: f64 = 1e6;
 
+/// An evaluation nests deeper than a thread's stack may be: below the first, the second is added.
+const STACK_LEFT_BYTES: usize = 128 << 10;
+const STACK_MORE_BYTES: usize = 1 << 20;
+
 /// A node's value, its predicates and grouping applied, a sequence of one collapsed.
 pub(super) fn eval(run: &Run<'_>, node: &Node, input: &Val, env: &Rc<Env>) -> Result<Val, Fault> {
     run.enter()?;
-    let result = whole(run, node, input, env);
+    let result = stacker::maybe_grow(STACK_LEFT_BYTES, STACK_MORE_BYTES, || whole(run, node, input, env));
     run.leave();
     result
 }
@@ -250,6 +254,7 @@ fn binary(
         }
         Op::Concat => {
             let text = format!("{}{}", concat_text(&a)?, concat_text(&b)?);
+            bounded(text.len())?;
             run.spend(text.len() / 16)?;
             Ok(Val::str(&text))
         }

@@ -32,7 +32,7 @@ pub const EXPRESSION_BYTES_MAX: usize = 256 * 1024;
 /// Deepest nesting of an expression's text.
 const EXPRESSION_DEPTH_MAX: usize = 100;
 /// Deepest nesting of an evaluation; calls in the last place of a function do not add to it.
-const EVAL_DEPTH_MAX: usize = 500;
+const EVAL_DEPTH_MAX: usize = 2_000;
 /// Most steps of an evaluation: nodes evaluated, items made.
 const EVAL_STEPS_MAX: u64 = 10_000_000;
 /// Deepest nesting of a value.

@@ -9,11 +9,20 @@ use std::sync::Arc;
 
 /// Largest compiled regular expression.
 const REGEX_BYTES_MAX: usize = 1 << 20;
+/// Most operators in a row, and in a whole expression: each is a level of the tree.
+const CHAIN_MAX: usize = 400;
+const OPERATORS_MAX: usize = 5_000;
 
 /// A whole text as one expression; with it whether `%` is used anywhere.
 pub(super) fn parse(text: &str) -> Result<(Node, bool), Fault> {
-    let mut parser =
-        Parser { lexer: Lexer::new(text), token: Token::End, start: 0, depth: 0, uses_parent: false };
+    let mut parser = Parser {
+        lexer: Lexer::new(text),
+        token: Token::End,
+        start: 0,
+        depth: 0,
+        uses_parent: false,
+        operators: 0,
+    };
     parser.advance(true)?;
     if parser.token == Token::End {
         return Err(Fault::at("S0207", "Unexpected end of expression", 0));
@@ -32,6 +41,7 @@ struct Parser<'a> {
     start: usize,
     depth: usize,
     uses_parent: bool,
+    operators: usize,
 }
 
 fn power(token: &Token) -> u8 {
@@ -111,9 +121,12 @@ impl Parser<'_> {
         let mut left = self.prefix()?;
         let mut chain = 0usize;
         while power(&self.token) > above {
-            chain += 1;
-            if chain > EXPRESSION_DEPTH_MAX && !self.is(".") {
-                return Err(Fault::at("S0500", "The expression has too many operators in a row", self.start));
+            if !self.is(".") {
+                chain += 1;
+                self.operators += 1;
+            }
+            if chain > CHAIN_MAX || self.operators > OPERATORS_MAX {
+                return Err(Fault::at("S0500", "The expression has too many operators", self.start));
             }
             left = self.infix(left)?;
         }
@@ -282,7 +295,8 @@ impl Parser<'_> {
     }
 
     fn infix(&mut self, left: Node) -> Result<Node, Fault> {
-        let token = self.advance_infix()?;
+        // Behind most operators an operand follows.
+        let token = self.advance(true)?;
         match token {
             Token::Name(word, _) => {
                 let op = match word.as_str() {
@@ -296,11 +310,6 @@ impl Parser<'_> {
             Token::Op(op) => self.infix_op(op, left),
             _ => Err(self.unexpected()),
         }
-    }
-
-    /// Behind most operators an operand follows.
-    fn advance_infix(&mut self) -> Result<Token, Fault> {
-        self.advance(true)
     }
 
     fn binary(&mut self, op: Op, left: Node, bind: u8) -> Result<Node, Fault> {
@@ -382,19 +391,20 @@ impl Parser<'_> {
     }
 
     fn join(&mut self, left: Node, right: Node) -> Result<Node, Fault> {
+        let is_path = matches!(left.kind, Kind::Path { .. });
         let (mut steps, mut keep_singleton) = into_steps(left);
+        // Steps that a path has already were judged when it was joined.
+        let judged = if is_path { steps.len() } else { 0 };
         let (more, keep) = into_steps(right);
         steps.extend(more);
-        keep_singleton |= keep || steps.iter().any(|s| s.keep_array);
-        for step in &mut steps {
+        keep_singleton |= keep;
+        for step in &mut steps[judged..] {
+            keep_singleton |= step.keep_array;
             match &mut step.kind {
                 Kind::Str(text) => step.kind = Kind::Name(std::mem::take(text)),
                 Kind::Num(_) | Kind::Bool(_) | Kind::Null => {
-                    return Err(Fault::at(
-                        "S0213",
-                        "A literal value cannot be used as a step within a path expression",
-                        self.start,
-                    ));
+                    let why = "A literal value cannot be used as a step within a path expression";
+                    return Err(Fault::at("S0213", why, self.start));
                 }
                 _ => {}
             }

@@ -18,7 +18,7 @@ pub fn name(case: &Value) -> &str {
 }
 
 /// Words that stand for any value where they are the whole string.
-const WORDS: [&str; 8] = [
+const WORDS: [&str; 10] = [
     "date",
     "datetime",
     "timestamp",
@@ -27,6 +27,8 @@ const WORDS: [&str; 8] = [
     "snf_role_arn",
     "sfn_role_arn",
     "RequestId",
+    "start-time",
+    "entered-time",
 ];
 
 /// Numbers by value, placeholders as wildcards.

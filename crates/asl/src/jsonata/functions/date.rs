@@ -1,6 +1,6 @@
 //! Functions on date and time. `now` is the same all through an evaluation.
 
-use super::arg;
+use super::{arg, date_picture};
 use crate::jsonata::Fault;
 use crate::jsonata::env::Run;
 use crate::jsonata::value::Val;
@@ -29,7 +29,10 @@ fn format(ms: f64, picture: &Val, zone: &Val) -> Result<Val, Fault> {
     let time = DateTime::<Utc>::from_timestamp_millis(ms as i64).ok_or_else(range)?;
     match (picture.as_str(), zone.as_str()) {
         (None, None) => Ok(Val::str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))),
-        _ => Err(Fault::new("D3137", "pictures")),
+        (picture, zone) => {
+            let picture = picture.unwrap_or("[Y0001]-[M01]-[D01]T[H01]:[m01]:[s01].[f001][Z01:01t]");
+            date_picture::format(time, picture, zone).map(|text| Val::str(&text))
+        }
     }
 }
 
@@ -39,7 +42,7 @@ pub fn to_millis(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
         None => iso(text).map(|ms| Val::Num(ms as f64)).ok_or_else(|| {
             Fault::new("D3110", format!("The argument of the toMillis function must be an ISO 8601 formatted timestamp. Given \"{text}\""))
         }),
-        Some(_) => Err(Fault::new("D3137", "pictures")),
+        Some(picture) => Ok(date_picture::parse(text, picture)?.map_or(Val::Undefined, |ms| Val::Num(ms as f64))),
     }
 }
 

@@ -1,9 +1,12 @@
 //! The functions of JSONata and those that Step Functions adds.
 
 pub(super) mod date;
+mod date_picture;
 mod higher;
+mod integer;
 mod list;
 pub(super) mod number;
+mod number_picture;
 mod object;
 pub(super) mod regex;
 mod states;
@@ -53,6 +56,9 @@ const TABLE: &[(&str, &str, Body)] = &[
     ("power", "<n-n:n>", number::power),
     ("sqrt", "<n-:n>", number::sqrt),
     ("formatBase", "<n-n?:s>", number::format_base),
+    ("formatNumber", "<n-so?:s>", number_picture::format_number),
+    ("formatInteger", "<n-s:s>", integer::format_integer),
+    ("parseInteger", "<s-s:n>", integer::parse_integer),
     // Aggregation.
     ("sum", "<a<n>:n>", list::sum),
     ("max", "<a<n>:n>", list::max),

@@ -1,11 +1,11 @@
 //! Functions that take a string or a regular expression.
 
 use super::arg;
-use super::text::to_text;
+use super::text::{bounded, to_text};
+use crate::jsonata::Fault;
 use crate::jsonata::call::apply;
 use crate::jsonata::env::Run;
 use crate::jsonata::value::{Func, Object, Val};
-use crate::jsonata::{Fault, STRING_BYTES_MAX};
 use regex::{Captures, Regex};
 use std::rc::Rc;
 
@@ -128,16 +128,6 @@ pub fn replace(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     }
     out.push_str(&text[at..]);
     Ok(Val::str(&out))
-}
-
-fn bounded(bytes: usize) -> Result<(), Fault> {
-    if bytes > STRING_BYTES_MAX {
-        return Err(Fault::new(
-            "D1013",
-            format!("A string must not be longer than {STRING_BYTES_MAX} bytes"),
-        ));
-    }
-    Ok(())
 }
 
 /// `$$` is a dollar, `$0` the match, `$n` a group: as many digits as name a group that there is.

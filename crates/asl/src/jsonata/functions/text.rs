@@ -129,6 +129,17 @@ pub fn js_number(n: f64) -> String {
     }
 }
 
+/// Refuses to make strings without bound.
+pub fn bounded(bytes: usize) -> Result<(), Fault> {
+    if bytes > STRING_BYTES_MAX {
+        return Err(Fault::new(
+            "D1013",
+            format!("A string must not be longer than {STRING_BYTES_MAX} bytes"),
+        ));
+    }
+    Ok(())
+}
+
 fn on_text(args: &[Val], f: impl FnOnce(&str) -> Result<String, Fault>) -> Result<Val, Fault> {
     match arg(args, 0).as_str() {
         None => Ok(Val::Undefined),
@@ -206,7 +217,9 @@ pub fn pad(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
 pub fn join(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     let Val::Array(list) = arg(&args, 0) else { return Ok(Val::Undefined) };
     let parts: Vec<&str> = list.items.iter().filter_map(Val::as_str).collect();
-    let joined = parts.join(arg(&args, 1).as_str().unwrap_or_default());
+    let mark = arg(&args, 1).as_str().unwrap_or_default();
+    bounded(parts.iter().map(|part| part.len() + mark.len()).sum())?;
+    let joined = parts.join(mark);
     run.spend(joined.len() / 16)?;
     Ok(Val::str(&joined))
 }

@@ -53,7 +53,7 @@ pub(super) async fn describe(flows: &dyn StepFunctions, mut input: Input) -> Res
 }
 
 pub(super) async fn list(flows: &dyn StepFunctions, mut input: Input) -> Result<Value, AwsError> {
-    let paging = input.paging();
+    let paging = input.paging("activities");
     input.finish()?;
     Ok(page("activities", flows.list_activities(paging).await?, told))
 }

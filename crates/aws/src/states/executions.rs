@@ -95,7 +95,7 @@ pub(super) async fn history(flows: &dyn StepFunctions, mut input: Input) -> Resu
         execution_arn: input.arn("executionArn"),
         reverse: input.flag("reverseOrder").unwrap_or(false),
         include_data: input.flag("includeExecutionData").unwrap_or(true),
-        page: input.paging(),
+        page: input.paging("events"),
     };
     input.finish()?;
     let events = flows.history(request).await?;
@@ -125,7 +125,7 @@ pub(super) async fn list(flows: &dyn StepFunctions, mut input: Input) -> Result<
         map_run_arn: input.text("mapRunArn", 1, LONG_ARN_CHARS_MAX),
         status: input.word("statusFilter", &statuses, ExecutionStatus::parse),
         redriven: input.word("redriveFilter", &["REDRIVEN", "NOT_REDRIVEN"], redriven),
-        page: input.paging(),
+        page: input.paging("executions"),
     };
     input.finish()?;
     let executions = flows.list(request).await?;

@@ -1,5 +1,6 @@
 //! A request's members, taken one by one; all violations are told at once, in AWS's words.
 
+use super::output::open_token;
 use crate::error::AwsError;
 use bourn_workflow::{Paging, Tags};
 use serde_json::{Map, Value};
@@ -25,6 +26,7 @@ pub(super) struct Input {
     violations: Vec<String>,
     /// A member of the wrong type.
     mistyped: Option<String>,
+    has_bad_token: bool,
 }
 
 impl Input {
@@ -33,7 +35,9 @@ impl Input {
         let value: Value = serde_json::from_slice(body)
             .map_err(|error| serialization(format!("The request is not JSON: {error}")))?;
         match value {
-            Value::Object(members) => Ok(Self { members, violations: Vec::new(), mistyped: None }),
+            Value::Object(members) => {
+                Ok(Self { members, violations: Vec::new(), mistyped: None, has_bad_token: false })
+            }
             _ => Err(serialization("Start of structure or map found where not expected.".into())),
         }
     }
@@ -44,7 +48,8 @@ impl Input {
             return Err(serialization(detail));
         }
         if self.violations.is_empty() {
-            return Ok(());
+            let refused = || AwsError::new("InvalidToken", "Invalid Token: 'Invalid token'");
+            return if self.has_bad_token { Err(refused()) } else { Ok(()) };
         }
         let (count, s) = (self.violations.len(), if self.violations.len() == 1 { "" } else { "s" });
         let detail = format!("{count} validation error{s} detected: {}", self.violations.join("; "));
@@ -146,12 +151,13 @@ impl Input {
         self.word("includedData", &["ALL_DATA", "METADATA_ONLY"], parse).unwrap_or(true)
     }
 
-    pub(super) fn paging(&mut self) -> Paging {
+    /// `list` is the name of the list in the answer.
+    pub(super) fn paging(&mut self, list: &str) -> Paging {
         let max_results = self.number("maxResults", PAGE_RESULTS_MAX).unwrap_or_default();
-        Paging {
-            max_results: u32::try_from(max_results).unwrap_or_default(),
-            next_token: self.text("nextToken", 1, TOKEN_CHARS_MAX),
-        }
+        let sealed = self.text("nextToken", 1, TOKEN_CHARS_MAX);
+        let next_token = sealed.as_deref().and_then(|sealed| open_token(list, sealed));
+        self.has_bad_token |= sealed.is_some() && next_token.is_none();
+        Paging { max_results: u32::try_from(max_results).unwrap_or_default(), next_token }
     }
 
     pub(super) fn tags(&mut self, required: bool) -> Tags {

@@ -109,7 +109,7 @@ fn common(machine: MachineDescription, wants_data: bool) -> Map<String, Value> {
 }
 
 pub(super) async fn list(flows: &dyn StepFunctions, mut input: Input) -> Result<Value, AwsError> {
-    let paging = input.paging();
+    let paging = input.paging("stateMachines");
     input.finish()?;
     let machines = flows.list_machines(paging).await?;
     Ok(page("stateMachines", machines, |machine| {
@@ -140,7 +140,7 @@ pub(super) async fn list_aliases(flows: &dyn StepFunctions, input: Input) -> Res
 
 async fn list_none(flows: &dyn StepFunctions, mut input: Input, name: &str) -> Result<Value, AwsError> {
     let arn = input.required("stateMachineArn", LONG_ARN_CHARS_MAX);
-    input.paging();
+    input.paging(name);
     input.finish()?;
     flows.describe_machine(&arn).await?;
     Ok(json!({ name: [] }))

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const PERCENT_MAX: f64 = 100.0;
 
 pub(super) async fn list(flows: &dyn StepFunctions, mut input: Input) -> Result<Value, AwsError> {
-    let (arn, paging) = (input.arn("executionArn"), input.paging());
+    let (arn, paging) = (input.arn("executionArn"), input.paging("mapRuns"));
     input.finish()?;
     Ok(page("mapRuns", flows.list_map_runs(&arn, paging).await?, |run| {
         present(json!({

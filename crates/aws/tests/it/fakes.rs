@@ -3,7 +3,7 @@
 use crate::flows::FakeFlows;
 use async_trait::async_trait;
 use axum::body::Body;
-use bourn_aws::AwsOptions;
+use bourn_aws::{AwsOptions, StepFunctions};
 use bourn_config::Aws;
 use bourn_event::{Clock, FunctionError, Functions, Invocation, InvokeError, Invoked, ManualClock};
 use bytes::Bytes;
@@ -89,7 +89,13 @@ pub fn server() -> Server {
 }
 
 pub fn server_with(aws: Aws, clock: Arc<dyn Clock>) -> Server {
-    let (functions, flows) = (Arc::new(FakeFunctions::default()), Arc::new(FakeFlows::default()));
+    let flows = Arc::new(FakeFlows::default());
+    Server { flows: flows.clone(), ..server_over(aws, clock, flows) }
+}
+
+/// Over other workflows than the fake ones.
+pub fn server_over(aws: Aws, clock: Arc<dyn Clock>, workflows: Arc<dyn StepFunctions>) -> Server {
+    let functions = Arc::new(FakeFunctions::default());
     let drain = CancellationToken::new();
     let echo: bourn_config::Function =
         serde_json::from_value(json!({"runtime": "python3", "handler": "app.handler", "memory": "128MiB"}))
@@ -99,10 +105,10 @@ pub fn server_with(aws: Aws, clock: Arc<dyn Clock>) -> Server {
         clock,
         functions: functions.clone(),
         function_settings: BTreeMap::from([("echo".to_owned(), echo)]),
-        workflows: flows.clone(),
+        workflows,
         drain: drain.clone(),
     });
-    Server { router, functions, flows, drain }
+    Server { router, functions, flows: Arc::default(), drain }
 }
 
 #[derive(Debug)]

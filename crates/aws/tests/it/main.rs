@@ -1,6 +1,7 @@
 //! The AWS protocols over functions and workflows that are not there.
 
 mod bodies;
+mod engine;
 mod fakes;
 mod flows;
 mod lambda;

@@ -2,8 +2,15 @@
 
 use crate::fakes::{Answer, server};
 use crate::flows::{ACTIVITY, EXECUTION, KINDS, MACHINE, MAP_RUN};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bourn_workflow::ErrorKind;
 use serde_json::{Value, json};
+
+/// The fake's token as clients have it.
+fn more(list: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{list}:more"))
+}
 
 const AT_S: f64 = 1_767_225_600.123;
 
@@ -62,7 +69,11 @@ async fn every_operation_answers_in_its_shape() {
             json!({"executionArn": EXECUTION}),
             with(&described, json!({"updateDate": AT_S})),
         ),
-        ("ListStateMachines", json!({}), json!({"stateMachines": [machine_item], "nextToken": "more"})),
+        (
+            "ListStateMachines",
+            json!({}),
+            json!({"stateMachines": [machine_item], "nextToken": more("stateMachines")}),
+        ),
         ("DeleteStateMachine", json!({"stateMachineArn": MACHINE}), json!({})),
         (
             "ListStateMachineVersions",
@@ -107,7 +118,7 @@ async fn every_operation_answers_in_its_shape() {
         ),
         (
             "GetExecutionHistory",
-            json!({"executionArn": EXECUTION, "nextToken": "more"}),
+            json!({"executionArn": EXECUTION, "nextToken": more("events")}),
             json!({"events": [
                 {"timestamp": AT_S, "type": "TaskStateEntered", "id": 2, "previousEventId": 0,
                     "stateEnteredEventDetails": {"name": "Count", "input": "{\"a\":1}",
@@ -117,7 +128,7 @@ async fn every_operation_answers_in_its_shape() {
         ),
         (
             "ListExecutions",
-            json!({"stateMachineArn": MACHINE, "statusFilter": "TIMED_OUT", "nextToken": "more"}),
+            json!({"stateMachineArn": MACHINE, "statusFilter": "TIMED_OUT", "nextToken": more("executions")}),
             json!({"executions": [{"executionArn": EXECUTION, "stateMachineArn": MACHINE, "name": "one",
                 "status": "TIMED_OUT", "startDate": AT_S, "stopDate": AT_S, "itemCount": 5, "redriveCount": 1,
                 "redriveDate": AT_S}]}),
@@ -136,7 +147,7 @@ async fn every_operation_answers_in_its_shape() {
         (
             "ListActivities",
             json!({"maxResults": 1000}),
-            json!({"activities": [activity], "nextToken": "more"}),
+            json!({"activities": [activity], "nextToken": more("activities")}),
         ),
         ("DeleteActivity", json!({"activityArn": ACTIVITY}), json!({})),
         (
@@ -147,7 +158,7 @@ async fn every_operation_answers_in_its_shape() {
         ("GetActivityTask", json!({"activityArn": format!("{ACTIVITY}:idle")}), json!({"taskToken": null})),
         (
             "ListMapRuns",
-            json!({"executionArn": EXECUTION, "nextToken": "more"}),
+            json!({"executionArn": EXECUTION, "nextToken": more("mapRuns")}),
             json!({"mapRuns": [{"executionArn": EXECUTION, "mapRunArn": MAP_RUN, "stateMachineArn": MACHINE,
                 "startDate": AT_S}]}),
         ),
@@ -208,9 +219,9 @@ async fn what_is_asked_reaches_the_engine() {
         (
             "ListExecutions",
             json!({"mapRunArn": "r", "statusFilter": "ABORTED", "redriveFilter": "NOT_REDRIVEN",
-                "nextToken": "t"}),
+                "nextToken": more("executions")}),
             "ListExecutions { machine_arn: None, map_run_arn: Some(\"r\"), status: Some(Aborted), \
-             redriven: Some(false), page: Paging { max_results: 0, next_token: Some(\"t\") } }",
+             redriven: Some(false), page: Paging { max_results: 0, next_token: Some(\"more\") } }",
         ),
         (
             "StopExecution",
@@ -328,6 +339,8 @@ async fn requests_that_break_the_model_are_refused_before_the_engine() {
         ("StopExecution", json!({"executionArn": "e", "error": long(257)}), "ValidationException", "'error'".into()),
         ("StopExecution", json!({"executionArn": "e", "cause": long(32_769)}), "ValidationException", "'cause'".into()),
         ("ListExecutions", json!({"statusFilter": "DONE"}), "ValidationException", "PENDING_REDRIVE".into()),
+        ("ListStateMachines", json!({"nextToken": "t"}), "InvalidToken", "Invalid token".into()),
+        ("ListActivities", json!({"nextToken": more("mapRuns")}), "InvalidToken", "Invalid token".into()),
         ("TagResource", json!({"resourceArn": "r"}), "ValidationException", null("tags")),
         (
             "TagResource",

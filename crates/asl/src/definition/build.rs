@@ -146,10 +146,14 @@ fn state(
 
 fn transition(fields: &Fields<'_, '_>) -> Option<String> {
     fields.one_of(&["Next", "End"], true);
-    if fields.boolean("End") == Some(false) && !fields.has("Next") {
-        fields.fault("End", "Value must be true");
+    match fields.boolean("End") {
+        Some(true) => None,
+        Some(false) if !fields.has("Next") => {
+            fields.fault("End", "Value must be true");
+            None
+        }
+        _ => fields.string("Next"),
     }
-    fields.string("Next")
 }
 
 fn common(fields: &Fields<'_, '_>, type_name: &str) -> Common {

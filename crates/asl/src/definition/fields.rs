@@ -107,16 +107,16 @@ impl<'r, 'a> Fields<'r, 'a> {
         }
     }
 
-    /// At most one of `keys`, and with `needed` at least one.
-    pub fn one_of(&self, keys: &[&str], needed: bool) {
+    /// At most one of `keys`, and with `needed` at least one. Whether that is so.
+    pub fn one_of(&self, keys: &[&str], needed: bool) -> bool {
         let found = keys.iter().filter(|key| self.has(key)).count();
-        if found > 1 {
-            let message = format!("Only one of these fields is allowed: [{}]", keys.join(", "));
-            self.reading.schema(message, self.pointer);
-        } else if found == 0 && needed {
-            let message = format!("Exactly one of these fields is required: [{}]", keys.join(", "));
-            self.reading.schema(message, self.pointer);
-        }
+        let message = match found {
+            0 if needed => format!("Exactly one of these fields is required: [{}]", keys.join(", ")),
+            0 | 1 => return true,
+            _ => format!("Only one of these fields is allowed: [{}]", keys.join(", ")),
+        };
+        self.reading.schema(message, self.pointer);
+        false
     }
 
     pub fn string(&self, key: &str) -> Option<String> {

@@ -36,13 +36,24 @@ impl Rules {
     }
 }
 
-pub(super) fn rules(type_name: &str) -> Option<Rules> {
-    let rules =
-        |both, json_path, jsonata, required, moves_on| Rules { both, json_path, jsonata, required, moves_on };
-    Some(match type_name {
-        "Task" => rules(
-            &["Resource", "TimeoutSeconds", "HeartbeatSeconds", "Credentials", "Retry", "Catch", "Assign"],
-            &[
+pub(super) fn rules(type_name: &str) -> Option<&'static Rules> {
+    RULES.iter().find(|(name, _)| *name == type_name).map(|(_, rules)| rules)
+}
+
+const RULES: [(&str, Rules); 8] = [
+    (
+        "Task",
+        Rules {
+            both: &[
+                "Resource",
+                "TimeoutSeconds",
+                "HeartbeatSeconds",
+                "Credentials",
+                "Retry",
+                "Catch",
+                "Assign",
+            ],
+            json_path: &[
                 "InputPath",
                 "OutputPath",
                 "ResultPath",
@@ -51,42 +62,75 @@ pub(super) fn rules(type_name: &str) -> Option<Rules> {
                 "TimeoutSecondsPath",
                 "HeartbeatSecondsPath",
             ],
-            &["Arguments", "Output"],
-            &["Resource"],
-            true,
-        ),
-        "Pass" => rules(
-            &["Assign"],
-            &["InputPath", "OutputPath", "ResultPath", "Parameters", "Result"],
-            &["Output"],
-            &[],
-            true,
-        ),
-        "Choice" => rules(
-            &["Choices", "Default", "Assign"],
-            &["InputPath", "OutputPath"],
-            &["Output"],
-            &["Choices"],
-            false,
-        ),
-        "Wait" => rules(
-            &["Seconds", "Timestamp", "Assign"],
-            &["InputPath", "OutputPath", "SecondsPath", "TimestampPath"],
-            &["Output"],
-            &[],
-            true,
-        ),
-        "Succeed" => rules(&[], &["InputPath", "OutputPath"], &["Output"], &[], false),
-        "Fail" => rules(&["Error", "Cause"], &["ErrorPath", "CausePath"], &[], &[], false),
-        "Parallel" => rules(
-            &["Branches", "Retry", "Catch", "Assign"],
-            &["InputPath", "OutputPath", "ResultPath", "Parameters", "ResultSelector"],
-            &["Arguments", "Output"],
-            &["Branches"],
-            true,
-        ),
-        "Map" => rules(
-            &[
+            jsonata: &["Arguments", "Output"],
+            required: &["Resource"],
+            moves_on: true,
+        },
+    ),
+    (
+        "Pass",
+        Rules {
+            both: &["Assign"],
+            json_path: &["InputPath", "OutputPath", "ResultPath", "Parameters", "Result"],
+            jsonata: &["Output"],
+            required: &[],
+            moves_on: true,
+        },
+    ),
+    (
+        "Choice",
+        Rules {
+            both: &["Choices", "Default", "Assign"],
+            json_path: &["InputPath", "OutputPath"],
+            jsonata: &["Output"],
+            required: &["Choices"],
+            moves_on: false,
+        },
+    ),
+    (
+        "Wait",
+        Rules {
+            both: &["Seconds", "Timestamp", "Assign"],
+            json_path: &["InputPath", "OutputPath", "SecondsPath", "TimestampPath"],
+            jsonata: &["Output"],
+            required: &[],
+            moves_on: true,
+        },
+    ),
+    (
+        "Succeed",
+        Rules {
+            both: &[],
+            json_path: &["InputPath", "OutputPath"],
+            jsonata: &["Output"],
+            required: &[],
+            moves_on: false,
+        },
+    ),
+    (
+        "Fail",
+        Rules {
+            both: &["Error", "Cause"],
+            json_path: &["ErrorPath", "CausePath"],
+            jsonata: &[],
+            required: &[],
+            moves_on: false,
+        },
+    ),
+    (
+        "Parallel",
+        Rules {
+            both: &["Branches", "Retry", "Catch", "Assign"],
+            json_path: &["InputPath", "OutputPath", "ResultPath", "Parameters", "ResultSelector"],
+            jsonata: &["Arguments", "Output"],
+            required: &["Branches"],
+            moves_on: true,
+        },
+    ),
+    (
+        "Map",
+        Rules {
+            both: &[
                 "ItemProcessor",
                 "Iterator",
                 "ItemSelector",
@@ -101,7 +145,7 @@ pub(super) fn rules(type_name: &str) -> Option<Rules> {
                 "Catch",
                 "Assign",
             ],
-            &[
+            json_path: &[
                 "InputPath",
                 "OutputPath",
                 "ResultPath",
@@ -112,13 +156,12 @@ pub(super) fn rules(type_name: &str) -> Option<Rules> {
                 "ToleratedFailureCountPath",
                 "ToleratedFailurePercentagePath",
             ],
-            &["Items", "Output"],
-            &[],
-            true,
-        ),
-        _ => return None,
-    })
-}
+            jsonata: &["Items", "Output"],
+            required: &[],
+            moves_on: true,
+        },
+    ),
+];
 
 pub(super) fn read(fields: &Fields<'_, '_>, type_name: &str) -> Option<Kind> {
     match type_name {
@@ -159,7 +202,7 @@ fn task(fields: &Fields<'_, '_>) -> Option<TaskState> {
     if let Some(value) = fields.get("Credentials")
         && let Some(inner) = Fields::of(fields.reading, &pointer, value, fields.language)
         && !inner.has("RoleArn")
-        && !(inner.has("RoleArn.$") && !fields.is_jsonata())
+        && (!inner.has("RoleArn.$") || fields.is_jsonata())
     {
         fields.reading.schema("The field 'RoleArn' is required but was missing", &pointer);
     }
@@ -188,10 +231,12 @@ fn choice(fields: &Fields<'_, '_>) -> Option<ChoiceState> {
 }
 
 fn wait(fields: &Fields<'_, '_>) -> Option<WaitState> {
-    if fields.is_jsonata() {
-        fields.one_of(&["Seconds", "Timestamp"], true);
-    } else {
-        fields.one_of(&["Seconds", "Timestamp", "SecondsPath", "TimestampPath"], true);
+    let keys: &[&str] = match fields.is_jsonata() {
+        true => &["Seconds", "Timestamp"],
+        false => &["Seconds", "Timestamp", "SecondsPath", "TimestampPath"],
+    };
+    if !fields.one_of(keys, true) {
+        return None;
     }
     let has_seconds = fields.has("Seconds") || fields.has("SecondsPath");
     let until = if has_seconds {

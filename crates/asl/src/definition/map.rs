@@ -27,7 +27,6 @@ pub(super) fn read(fields: &Fields<'_, '_>) -> Option<MapState> {
     let batcher = fields.get("ItemBatcher").and_then(|v| batcher(fields, v));
     let writer = fields.get("ResultWriter").and_then(|v| writer(fields, v));
     let label = fields.string("Label");
-    check_label(fields, label.as_deref());
     let items = items(fields);
     let item_selector = fields
         .template("ItemSelector")
@@ -36,7 +35,9 @@ pub(super) fn read(fields: &Fields<'_, '_>) -> Option<MapState> {
     let tolerated_failure_count = fields.setting("ToleratedFailureCount", count);
     let tolerated_failure_percentage = fields.setting("ToleratedFailurePercentage", percentage);
     let (mode, execution_type, flow) = processor?;
-    if mode == MapMode::Inline {
+    if mode == MapMode::Distributed {
+        check_label(fields, label.as_deref());
+    } else {
         for key in
             ["ItemReader", "ItemBatcher", "ResultWriter", "Label"].into_iter().filter(|key| fields.has(key))
         {

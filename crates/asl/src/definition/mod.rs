@@ -220,7 +220,7 @@ pub enum WaitUntil {
 
 #[derive(Debug, Clone)]
 pub struct FailState {
-    /// `Error` or `ErrorPath`: see [`Setting::text`].
+    /// `Error` or `ErrorPath`: see [`Setting::text_value`].
     pub error: Option<Setting>,
     pub cause: Option<Setting>,
 }

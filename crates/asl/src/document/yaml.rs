@@ -3,6 +3,7 @@
 use super::{Document, INVALID_JSON, JSON_DEPTH_MAX, Place, join, too_deep};
 use crate::Diagnostic;
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use saphyr_parser::{Event, Parser, ScanError};
 use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
 
@@ -12,13 +13,8 @@ pub(super) fn is_mapping(text: &str) -> bool {
 }
 
 pub(super) fn read(text: &str) -> Result<Document, Vec<Diagnostic>> {
-    if nests_deeply(text) {
-        return Err(vec![too_deep("/")]);
-    }
-    let documents = MarkedYaml::load_from_str(text).map_err(|e| {
-        let (line, column) = (e.marker().line(), e.marker().col() + 1);
-        vec![Diagnostic::error(INVALID_JSON, format!("Not YAML: {}", e.info()), located(line, column))]
-    })?;
+    scan(text)?;
+    let documents = MarkedYaml::load_from_str(text).map_err(|e| vec![not_yaml(&e)])?;
     let [root] = documents.as_slice() else {
         return Err(vec![Diagnostic::error(
             INVALID_JSON,
@@ -32,23 +28,34 @@ pub(super) fn read(text: &str) -> Result<Document, Vec<Diagnostic>> {
     if reader.faults.is_empty() { Ok(Document { value, places: reader.places }) } else { Err(reader.faults) }
 }
 
-/// The YAML reader recurses; flow brackets and indentation are what nests.
-fn nests_deeply(text: &str) -> bool {
-    let (mut flow, mut deepest) = (0usize, 0usize);
-    for line in text.lines() {
-        let indent = line.len() - line.trim_start_matches([' ', '-']).len();
-        deepest = deepest.max(indent / 2);
-        for c in line.chars() {
-            match c {
-                '[' | '{' => flow += 1,
-                ']' | '}' => flow = flow.saturating_sub(1),
-                _ => {}
-            }
-        }
-        deepest = deepest.max(flow);
-    }
-    deepest > JSON_DEPTH_MAX * 10
+fn not_yaml(error: &ScanError) -> Diagnostic {
+    let (line, column) = (error.marker().line(), error.marker().col() + 1);
+    Diagnostic::error(INVALID_JSON, format!("Not YAML: {}", error.info()), located(line, column))
 }
+
+/// What must not reach the reader that builds values: it recurses, and it writes aliases out, which a few lines can
+/// make endless.
+fn scan(text: &str) -> Result<(), Vec<Diagnostic>> {
+    let mut depth = 0usize;
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|e| vec![not_yaml(&e)])?;
+        match event {
+            Event::Alias(_) => {
+                let at = located(span.start.line(), span.start.col() + 1);
+                return Err(vec![Diagnostic::error(INVALID_JSON, NO_ALIASES, at)]);
+            }
+            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > JSON_DEPTH_MAX {
+            return Err(vec![too_deep("/")]);
+        }
+    }
+    Ok(())
+}
+
+const NO_ALIASES: &str = "Anchors, aliases and tags are not part of a definition; write the value out";
 
 fn located(line: usize, column: usize) -> String {
     format!("[Source: (String); line: {line}, column: {column}]")

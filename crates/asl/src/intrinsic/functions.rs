@@ -194,10 +194,7 @@ fn pieces(template: &str) -> Result<Vec<String>, String> {
             '{' | '}' => {
                 return Err(format!("Matching '}}' or '{{' not found for '{c}'; write it as '\\{c}'"));
             }
-            '\\' => match chars.next_if(|next| matches!(next, '{' | '}' | '\\' | '\'')) {
-                Some(escaped) => escaped,
-                None => '\\',
-            },
+            '\\' => chars.next_if(|next| matches!(next, '{' | '}' | '\\' | '\'')).unwrap_or('\\'),
             c => c,
         };
         if let Some(last) = pieces.last_mut() {

@@ -41,19 +41,6 @@ impl Call {
         &self.text
     }
 
-    /// Every path among the arguments, nested calls included.
-    pub(crate) fn paths(&self) -> Vec<&Path> {
-        let mut paths = Vec::new();
-        for arg in &self.args {
-            match arg {
-                Arg::Path(path) => paths.push(path),
-                Arg::Call(call) => paths.extend(call.paths()),
-                Arg::Literal(_) => {}
-            }
-        }
-        paths
-    }
-
     /// Evaluates; fails with `States.IntrinsicFailure`.
     pub fn eval(&self, _field: &str, scope: &Scope<'_>) -> Result<Value, EvalError> {
         self.value(scope).map_err(|why| {

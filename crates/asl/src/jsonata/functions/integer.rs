@@ -134,7 +134,7 @@ fn cardinal(n: u64, rest: bool) -> String {
         let lead = if rest { " and " } else { "" };
         let text = match n {
             0..=19 => FEW[n as usize].to_owned(),
-            _ if n % 10 == 0 => TENS[n as usize / 10 - 2].to_owned(),
+            _ if n.is_multiple_of(10) => TENS[n as usize / 10 - 2].to_owned(),
             _ => format!("{}-{}", TENS[n as usize / 10 - 2], FEW[n as usize % 10]),
         };
         return format!("{lead}{text}");
@@ -144,7 +144,7 @@ fn cardinal(n: u64, rest: bool) -> String {
         Some((size, name)) => (*size, *name),
         None => (100, "Hundred"),
     };
-    let tail = if n % size == 0 { String::new() } else { cardinal(n % size, true) };
+    let tail = if n.is_multiple_of(size) { String::new() } else { cardinal(n % size, true) };
     format!("{lead}{} {name}{tail}", cardinal(n / size, false))
 }
 

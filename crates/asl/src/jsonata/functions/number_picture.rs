@@ -188,7 +188,8 @@ impl Marks {
                 );
             }
         }
-        let passive = active.iter().any(|c| !self.is_active(*c) && !(exponent && *c == self.exponent));
+        let known = |c: char| self.is_active(c) || (exponent && c == self.exponent);
+        let passive = !active.iter().all(|c| known(*c));
         if passive {
             return fault(
                 "D3086",
@@ -256,7 +257,7 @@ impl Marks {
             let right = len - at;
             let due = match picture.regular {
                 0 => picture.integer_groups.contains(&right),
-                size => right % size == 0,
+                size => right.is_multiple_of(size),
             };
             if at > 0 && due {
                 out.push(self.grouping);

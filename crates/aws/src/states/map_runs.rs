@@ -4,7 +4,7 @@ use super::input::{Input, LONG_ARN_CHARS_MAX};
 use super::output::{empty, maybe_time, page, present, time};
 use crate::error::AwsError;
 use crate::seam::StepFunctions;
-use bourn_workflow::UpdateMapRun;
+use bourn_workflow::{ExecutionStatus, UpdateMapRun};
 use serde_json::{Value, json};
 
 const PERCENT_MAX: f64 = 100.0;
@@ -52,6 +52,10 @@ pub(super) async fn update(flows: &dyn StepFunctions, mut input: Input) -> Resul
         tolerated_failure_count: input.number("toleratedFailureCount", i64::MAX as u64),
     };
     input.finish()?;
+    if flows.describe_map_run(&request.arn).await?.status != ExecutionStatus::Running {
+        let refused = AwsError::new("ValidationException", "A map run that has ended cannot be changed");
+        return Err(refused.field("reason", "CANNOT_UPDATE_COMPLETED_MAP_RUN"));
+    }
     flows.update_map_run(request).await?;
     Ok(empty())
 }

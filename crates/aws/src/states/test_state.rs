@@ -8,6 +8,21 @@ use bourn_workflow::{Inspection, Mock, TestState};
 use serde_json::{Map, Value, json};
 
 const DEFINITION_CHARS_MAX: usize = 1 << 20;
+/// Members of `inspectionData` that hold data; the others are numbers and structures.
+const DATA_MEMBERS: [&str; 12] = [
+    "input",
+    "afterArguments",
+    "afterInputPath",
+    "afterParameters",
+    "result",
+    "afterResultSelector",
+    "afterResultPath",
+    "variables",
+    "afterItemsPath",
+    "afterItemSelector",
+    "afterItemBatcher",
+    "afterItemsPointer",
+];
 
 pub(super) async fn answer(flows: &dyn StepFunctions, mut input: Input) -> Result<Value, AwsError> {
     let level = |text: &str| match text {
@@ -36,8 +51,18 @@ pub(super) async fn answer(flows: &dyn StepFunctions, mut input: Input) -> Resul
         "error": tested.error,
         "cause": tested.cause,
         "nextState": tested.next_state,
-        "inspectionData": tested.inspection,
+        "inspectionData": tested.inspection.map(inspection),
     })))
+}
+
+/// Data are JSON texts on the wire; the engine has them as values.
+fn inspection(mut told: Value) -> Value {
+    for (name, value) in told.as_object_mut().into_iter().flatten() {
+        if DATA_MEMBERS.contains(&name.as_str()) {
+            *value = value.to_string().into();
+        }
+    }
+    told
 }
 
 fn mock(members: Map<String, Value>) -> Mock {

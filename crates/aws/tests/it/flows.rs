@@ -158,7 +158,8 @@ impl StepFunctions for FakeFlows {
 
     async fn test_state(&self, request: TestState) -> Result<TestedState, WorkflowError> {
         self.take(request.state_name.as_deref().unwrap_or_default(), &request)?;
-        let inspection = (request.inspection != Inspection::Info).then(|| json!({"input": "{}"}));
+        let inspection = (request.inspection != Inspection::Info)
+            .then(|| json!({"input": {}, "errorDetails": {"retryIndex": 0}}));
         Ok(TestedState {
             status: "SUCCEEDED",
             output: Some("{\"a\":1}".into()),
@@ -324,7 +325,9 @@ impl StepFunctions for FakeFlows {
 
     async fn describe_map_run(&self, arn: &str) -> Result<MapRunDescription, WorkflowError> {
         self.take(arn, arn)?;
-        Ok(map_run())
+        let ended = arn.ends_with(":ended");
+        let status = if ended { ExecutionStatus::Succeeded } else { ExecutionStatus::Running };
+        Ok(MapRunDescription { status, ..map_run() })
     }
 
     async fn update_map_run(&self, request: UpdateMapRun) -> Result<(), WorkflowError> {

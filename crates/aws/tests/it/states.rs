@@ -92,7 +92,7 @@ async fn every_operation_answers_in_its_shape() {
             "TestState",
             json!({"definition": "{}", "inspectionLevel": "DEBUG"}),
             json!({"status": "SUCCEEDED", "output": "{\"a\":1}", "nextState": "Next",
-                "inspectionData": {"input": "{}"}}),
+                "inspectionData": {"input": "{}", "errorDetails": {"retryIndex": 0}}}),
         ),
         (
             "StartExecution",
@@ -399,6 +399,16 @@ async fn a_megabyte_is_taken_and_a_byte_more_is_not() {
     let more = server.call("POST", "/", &target, format!("{{}}{}", " ".repeat((1 << 20) - 1))).await;
     assert_eq!(more.status, 413, "{}", more.status);
     assert_eq!(more.json()["__type"], "RequestEntityTooLargeException");
+}
+
+#[tokio::test]
+async fn a_map_run_that_has_ended_is_not_changed() {
+    let server = server();
+    let ended = json!({"mapRunArn": format!("{MAP_RUN}:ended"), "maxConcurrency": 1});
+    let answer = server.operate("UpdateMapRun", ended).await;
+    check_error(&answer, "ValidationException", "ended");
+    assert_eq!(answer.json()["reason"], "CANNOT_UPDATE_COMPLETED_MAP_RUN");
+    assert!(!server.flows.last().contains("UpdateMapRun"), "the engine is not asked");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod activities;
 mod api;
 mod arn;
+pub mod bench;
 mod codec;
 mod data;
 mod engine;
@@ -17,8 +18,10 @@ mod service;
 mod store;
 mod test_state;
 mod token;
+mod waiting;
 
 pub use api::*;
 pub use error::{ErrorKind, WorkflowError};
 pub use objects::{NoObjects, ObjectItem, Objects};
 pub use service::{ExpressLog, Fault, NoExpressLog, Options, Pace, Workflows};
+pub use waiting::WaitingTask;

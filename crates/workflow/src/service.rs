@@ -73,7 +73,8 @@ impl Workflows {
     }
 
     /// Stops taking requests, lets the transitions under way become durable, and returns. Tasks under
-    /// way are given up; they are done again at the next start.
+    /// way are given up; they are done again at the next start. The store itself is released with the
+    /// last clone of this handle.
     pub async fn close(&self) {
         self.engine.close().await;
     }

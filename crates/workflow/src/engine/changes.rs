@@ -168,7 +168,8 @@ fn end(
         writes.push((store::index_key(&meta.machine_name, status, execution), Some(Vec::new())));
     }
     let took = outcome.ended_at - ex.meta.started_at;
-    let ended = Ended { seq: execution, status, machine: meta.machine_name.clone(), took };
+    let is_counted = meta.map_run.is_none();
+    let ended = Ended { seq: execution, is_counted, status, machine: meta.machine_name.clone(), took };
     effects.push(Effect::Ended(Box::new(ended)));
     Ok(())
 }

@@ -45,6 +45,8 @@ pub enum Effect {
 
 pub struct Ended {
     pub seq: u64,
+    /// Not a child of a map run, which is not counted.
+    pub is_counted: bool,
     pub status: ExecutionStatus,
     pub machine: String,
     pub took: Micros,
@@ -146,9 +148,11 @@ impl Engine {
                 metrics::gauge!("bourn_workflow_open").set(open as f64);
             }
             Effect::Ended(ended) => {
-                let open = self.open.fetch_sub(1, Ordering::SeqCst).saturating_sub(1);
-                metrics::gauge!("bourn_workflow_open").set(open as f64);
-                count_end(&ended.machine, ended.status, ended.took);
+                if ended.is_counted {
+                    let open = self.open.fetch_sub(1, Ordering::SeqCst).saturating_sub(1);
+                    metrics::gauge!("bourn_workflow_open").set(open as f64);
+                    count_end(&ended.machine, ended.status, ended.took);
+                }
                 self.tell_end(ended.seq);
             }
         }

@@ -42,7 +42,10 @@ impl Engine {
     /// Runs one that nobody waits for.
     pub fn run_apart(self: &Arc<Self>, meta: Meta, machine: Arc<Machine>) {
         let engine = self.clone();
-        self.handle.spawn(async move { engine.run_express(meta, machine).await });
+        let task = self.handle.spawn(async move { engine.run_express(meta, machine).await });
+        let mut apart = self.apart.lock();
+        apart.retain(|task| !task.is_finished());
+        apart.push(task.abort_handle());
     }
 
     /// Runs one to its end. Dropping the future gives it up.

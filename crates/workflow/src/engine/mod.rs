@@ -40,7 +40,7 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
@@ -87,6 +87,8 @@ pub struct Engine {
     waiters: Mutex<HashMap<u64, Vec<oneshot::Sender<()>>>>,
     /// Tasks at work, and whether each is a map run.
     running: Mutex<HashMap<TaskId, (AbortHandle, bool)>>,
+    /// Express executions that nobody waits for.
+    apart: Mutex<Vec<AbortHandle>>,
     anchor: (Micros, Instant),
 }
 
@@ -126,6 +128,7 @@ impl Engine {
             offered: Notify::new(),
             waiters: Mutex::default(),
             running: Mutex::default(),
+            apart: Mutex::default(),
             anchor,
             options,
         });
@@ -182,9 +185,12 @@ impl Engine {
         if self.closing.swap(true, Ordering::SeqCst) {
             return;
         }
-        for (_, (task, _)) in self.running.lock().drain() {
+        let mut tasks: Vec<AbortHandle> = self.running.lock().drain().map(|(_, (task, _))| task).collect();
+        tasks.append(&mut self.apart.lock());
+        for task in &tasks {
             task.abort();
         }
+        self.timers.look();
         for worker in &self.workers {
             let _ = worker.send(Command::Close);
         }
@@ -196,6 +202,9 @@ impl Engine {
         });
         let _ = join.await;
         self.waiters.lock().clear();
+        while tasks.iter().any(|task| !task.is_finished()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     pub fn now(&self) -> Now {

@@ -29,7 +29,7 @@ impl Engine {
     pub(super) fn run_task(self: &Arc<Self>, job: Job) {
         let (engine, id, is_map_run) = (self.clone(), job.id, job.map_state.is_some());
         let mut running = self.running.lock();
-        if running.contains_key(&id) {
+        if running.contains_key(&id) || self.check_open().is_err() {
             return;
         }
         let mut busy = Some(self.busy());

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 const NEAR: Micros = 60 * 1_000_000;
 
 /// At most so many are; if more are due soon, the window is smaller.
-const HELD_MAX: usize = 100_000;
+const HELD_MAX: usize = 200_000;
 
 /// How often the clock is looked at while nothing is due: the wall clock may be set.
 const LOOK: Duration = Duration::from_millis(500);
@@ -75,6 +75,11 @@ impl Timers {
 
     pub fn remove(&self, seq: u64, frame: FrameId, timer: TimerRef) {
         self.held.lock().entries.remove(&entry(seq, frame, timer));
+    }
+
+    /// Has the clock looked at now.
+    pub fn look(&self) {
+        self.sooner.notify_one();
     }
 
     pub fn next_due(&self) -> Option<Micros> {

@@ -190,9 +190,11 @@ impl Worker<'_> {
         let (seq, started_at) = (meta.seq, meta.started_at);
         let mut writes = Writes::new();
         put(&mut writes, Key::WorkflowExecution { execution: seq }, &meta)?;
+        let mut effects = Vec::new();
         if meta.map_run.is_none() {
             let key = store::index_key(&meta.machine_name, crate::ExecutionStatus::Running, seq);
             writes.push((key, Some(Vec::new())));
+            effects.push(Effect::Started);
         }
         if let Some((map_run, index)) = meta.map_run {
             let key = Key::WorkflowMapChild { map_run, index: u64::from(index) };
@@ -204,7 +206,7 @@ impl Worker<'_> {
         put(&mut writes, name_key(&name.0, &name.1), &holder)?;
         let stepped = self.step(&mut ex, Input::Start);
         let (reply, durable) = oneshot::channel();
-        let mut effects = vec![Effect::Started, Effect::Reply(reply, true)];
+        effects.push(Effect::Reply(reply, true));
         let ended = stepped.actions.iter().any(|action| matches!(action, Action::End(_)));
         collect(&mut ex, stepped, &mut writes, &mut effects)?;
         let commit = self.commit(writes, effects, busy);
@@ -304,7 +306,9 @@ impl Worker<'_> {
             writes.push((store::index_key(&ex.meta.machine_name, running, execution), Some(Vec::new())));
         }
         put(writes, name_key(&ex.meta.machine_name, &ex.meta.name), &named(ex, None))?;
-        effects.push(Effect::Started);
+        if ex.meta.map_run.is_none() {
+            effects.push(Effect::Started);
+        }
         Ok(())
     }
 

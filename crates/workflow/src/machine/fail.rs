@@ -49,7 +49,7 @@ impl Failure {
 
 /// Does this name in `ErrorEquals` take the error? `States.ALL` takes all but `States.Runtime`;
 /// `States.TaskFailed` all but that and time-outs.
-fn takes(name: &str, error: &str) -> bool {
+pub fn takes(name: &str, error: &str) -> bool {
     match name {
         errors::ALL => error != errors::RUNTIME,
         errors::TASK_FAILED => {

@@ -2,5 +2,6 @@
 
 mod compare;
 mod conformance;
+mod durable;
 mod player;
 mod rig;

@@ -14,7 +14,7 @@ pub struct Rig {
     pub workflows: Workflows,
     pub player: Arc<Player>,
     pub clock: Arc<ManualClock>,
-    pub dir: Option<TempDir>,
+    pub dir: TempDir,
 }
 
 pub fn options(dir: &std::path::Path, player: &Arc<Player>) -> Options {
@@ -37,7 +37,7 @@ impl Rig {
         let clock = Arc::new(ManualClock::at(BEGIN));
         let player = Arc::new(Player::new(clock.clone()));
         let workflows = Workflows::open(options(dir.path(), &player)).await.expect("opens");
-        Self { workflows, player, clock, dir: Some(dir) }
+        Self { workflows, player, clock, dir }
     }
 
     /// Nothing is under way but what sleeps.

@@ -4,7 +4,7 @@ mod json;
 mod yaml;
 
 use crate::Diagnostic;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Largest definition, as in Step Functions: 1 MiB.
@@ -61,8 +61,11 @@ impl Document {
     }
 
     /// Members of the object at `pointer` in the order of the text; without text by name.
-    pub(crate) fn members<'a>(&self, pointer: &str, value: &'a Value) -> Vec<(&'a str, &'a Value)> {
-        let Value::Object(object) = value else { return Vec::new() };
+    pub(crate) fn members<'a>(
+        &self,
+        pointer: &str,
+        object: &'a Map<String, Value>,
+    ) -> Vec<(&'a str, &'a Value)> {
         let mut members: Vec<(&str, &Value)> = object.iter().map(|(k, v)| (k.as_str(), v)).collect();
         if !self.places.is_empty() {
             members.sort_by_key(|(key, _)| self.places.get(&join(pointer, key)).copied());

@@ -100,7 +100,7 @@ pub(super) fn flow(fields: &Fields<'_, '_>, language: QueryLanguage) -> Option<F
         fields.fault("States", "Value cannot be empty");
     }
     let mut states = Vec::with_capacity(map.len());
-    for (name, value) in reading.document.members(&pointer, value) {
+    for (name, value) in reading.document.members(&pointer, map) {
         states.extend(state(reading, name, &join(&pointer, name), value, language));
     }
     let names: Vec<&str> = map.keys().map(String::as_str).collect();

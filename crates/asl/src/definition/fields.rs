@@ -79,7 +79,7 @@ impl<'r, 'a> Fields<'r, 'a> {
 
     /// Faults for what is not in `allowed`; fields of the other query language are named as such.
     pub fn only(&self, allowed: &[&str], json_path: &[&str], jsonata: &[&str]) {
-        for (key, _) in self.reading.document.members(self.pointer, &Value::Object(self.map.clone())) {
+        for (key, _) in self.reading.document.members(self.pointer, self.map) {
             let (mine, others, name, other) = match self.language {
                 QueryLanguage::JsonPath => (json_path, jsonata, "JSONPath", "JSONata"),
                 QueryLanguage::Jsonata => (jsonata, json_path, "JSONata", "JSONPath"),

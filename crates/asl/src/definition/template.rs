@@ -4,7 +4,7 @@ use super::QueryLanguage;
 use super::fields::Reading;
 use crate::document::join;
 use crate::{Call, Expr, Jsonata, Path, Template, TemplateField};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// `field` is the key the value belongs to, `pointer` where the value stands.
 pub(super) fn compile(
@@ -39,13 +39,19 @@ pub(super) fn compile(
                 false => Template::Array(compiled),
             }
         }
-        Value::Object(_) => object(reading, value, pointer, language),
+        Value::Object(map) => object(reading, value, map, pointer, language),
         _ => Template::Literal(value.clone()),
     }
 }
 
-fn object(reading: &Reading<'_>, value: &Value, pointer: &str, language: QueryLanguage) -> Template {
-    let members = reading.document.members(pointer, value);
+fn object(
+    reading: &Reading<'_>,
+    value: &Value,
+    map: &Map<String, Value>,
+    pointer: &str,
+    language: QueryLanguage,
+) -> Template {
+    let members = reading.document.members(pointer, map);
     let mut fields: Vec<TemplateField> = Vec::with_capacity(members.len());
     for (key, child) in members {
         let bare = key.strip_suffix(".$").filter(|_| language == QueryLanguage::JsonPath);

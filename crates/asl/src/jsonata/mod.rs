@@ -5,6 +5,8 @@
 //! and chance given from outside. What it lacks against the published language:
 //!
 //! - regular expressions have no look-around and no back-references;
+//! - pictures of dates have neither the ISO year `X` nor the week of the month `w`;
+//! - where a missing first argument is taken from the context, arguments are matched from the left without going back;
 //! - `$eval` is absent, as in Step Functions; so is what the input of an expression would be outside `$states`;
 //! - objects of the input have their members in the order of names, since that is how they arrive.
 

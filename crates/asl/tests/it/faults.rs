@@ -174,7 +174,11 @@ fn judges_choices() {
 fn judges_maps_and_parallels() {
     let processor = json!({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": true}}});
     let map = |more: Value| with(json!({"Type": "Map", "End": true, "ItemProcessor": processor}), more);
-    check(map(json!({"Label": "a b"})), "/Label", "label");
+    let mut distributed = map(json!({"Label": "a b"}));
+    distributed["ItemProcessor"]["ProcessorConfig"] =
+        json!({"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"});
+    check(distributed, "/Label", "label");
+    check(map(json!({"Label": "ab"})), "/Label", "DISTRIBUTED");
     check(map(json!({"MaxConcurrency": -1})), "/MaxConcurrency", "from 0");
     check(map(json!({"ToleratedFailurePercentage": 101})), "/ToleratedFailurePercentage", "from 0 to 100");
     check(

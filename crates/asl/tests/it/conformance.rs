@@ -1,6 +1,6 @@
 //! Recorded cases of Step Functions: every definition is read, and machines that need nobody else are run.
 
-use crate::support::{Ended, cases, fits, name, run, runs_alone};
+use crate::support::{Ended, cases, fits, name, run, runs_alone, with_scope, with_task_scope};
 use bourn_asl::{Diagnostic, Kind, Machine};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -202,7 +202,7 @@ fn evaluates_settings_as_recorded() {
         {
             continue;
         }
-        let fault = crate::support::with_scope(&case["input"], |scope| settings_fault(state, scope));
+        let fault = with_scope(&case["input"], |scope| settings_fault(state, scope));
         let fault = fault.unwrap_or_else(|| panic!("{}: nothing failed; expected {cause}", name(case)));
         let actual = fault.cause_in(&state.name, 2);
         assert!(fits(&json!(cause), &json!(actual)), "{}:\n {actual}\n {cause}", name(case));
@@ -235,4 +235,65 @@ fn settings_fault(state: &bourn_asl::State, scope: &bourn_asl::Scope<'_>) -> Opt
         }
         _ => None,
     }
+}
+
+/// What a first Task hands to its service, and what it makes of the answer, is as recorded.
+#[test]
+fn passes_tasks_input_and_output_as_recorded() {
+    let (mut sent, mut handed_on, mut wrong) = (0, 0, Vec::new());
+    for case in cases().iter().filter(|c| taken(c)) {
+        let machine = Machine::parse(&case["definition"].to_string()).expect("taken before");
+        let Some(state) = machine.flow.state(&machine.flow.start_at) else { continue };
+        let Some(events) = case["expect"]["events"].as_array() else { continue };
+        if !matches!(state.kind, Kind::Task(_)) {
+            continue;
+        }
+        let details = |kind: &str| events.iter().find(|e| e["type"] == kind).map(|e| &e["details"]);
+        let exit = details("TaskStateExited").filter(|d| d["name"] == json!(state.name));
+        // Without a failure on the way the first answer belongs to the first state.
+        let plain = !events
+            .iter()
+            .any(|e| e["type"].as_str().is_some_and(|t| t.contains("Failed") || t.contains("TimedOut")));
+        with_task_scope(&case["input"], &state.name, |scope| {
+            let Ok(entered) = state.enter(scope) else { return };
+            let parameters =
+                details("TaskScheduled").map(|d| filled(case, &d["parameters"])).filter(Value::is_object);
+            if let Some(parameters) = parameters {
+                sent += 1;
+                if !fits(&parameters, entered.effective()) {
+                    wrong.push(format!(
+                        "{}: sent {}, expected {parameters}",
+                        name(case),
+                        entered.effective()
+                    ));
+                }
+            }
+            let answer = details("TaskSucceeded")
+                .or(details("LambdaFunctionSucceeded"))
+                .map(|d| filled(case, &d["output"]));
+            let (Some(answer), Some(exit), true) = (answer, exit, plain) else { return };
+            let Ok(finished) = state.finish(scope, &entered, answer) else { return };
+            handed_on += 1;
+            let expected = filled(case, &exit["output"]);
+            if !fits(&expected, &finished.output) {
+                wrong.push(format!("{}: gave {}, expected {expected}", name(case), finished.output));
+            }
+        });
+    }
+    println!("tasks sent as recorded: {sent}, handed on: {handed_on}");
+    let wrong: Vec<String> = wrong.into_iter().map(|w| w.chars().take(900).collect()).collect();
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(sent > 30 && handed_on > 20, "only {sent} and {handed_on} were checked");
+}
+
+/// The recording with the values this case has in the place of its placeholders.
+fn filled(case: &Value, recorded: &Value) -> Value {
+    let mut text = recorded.to_string();
+    let mut tokens: Vec<(&String, &Value)> = case["placeholders"].as_object().into_iter().flatten().collect();
+    tokens.sort_by_key(|(token, _)| std::cmp::Reverse(token.len()));
+    for (token, value) in tokens {
+        let value = value.as_str().unwrap_or_default();
+        text = text.replace(token.as_str(), value);
+    }
+    serde_json::from_str(&text).unwrap_or_else(|_| recorded.clone())
 }

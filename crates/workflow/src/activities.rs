@@ -184,14 +184,12 @@ impl Workflows {
     }
 
     pub(crate) fn find_map_run(&self, arn: &str) -> Result<(u64, MapRunRecord), WorkflowError> {
-        let none = || WorkflowError::new(ErrorKind::ResourceNotFound, format!("Map Run does not exist: '{arn}'"));
+        let none =
+            || WorkflowError::new(ErrorKind::ResourceNotFound, format!("Map Run does not exist: '{arn}'"));
         if arn::parse(arn) != Some(arn::Arn::MapRun) {
             return Err(WorkflowError::new(ErrorKind::InvalidArn, format!("Invalid Arn: '{arn}'")));
         }
-        let (from, to) = (
-            Key::WorkflowMapRun { map_run: 0 },
-            Key::WorkflowMapRun { map_run: u64::MAX },
-        );
+        let (from, to) = (Key::WorkflowMapRun { map_run: 0 }, Key::WorkflowMapRun { map_run: u64::MAX });
         for entry in self.engine.state.range_raw(&from, &to) {
             let (key, value) = entry?;
             let record: MapRunRecord = decode(&value)?;

@@ -28,8 +28,9 @@ pub(crate) fn page_size(page: &Paging) -> usize {
 }
 
 pub(crate) fn token<T: std::str::FromStr>(page: &Paging) -> Result<Option<T>, WorkflowError> {
-    let invalid =
-        || WorkflowError::new(ErrorKind::InvalidToken, "Invalid Token: the page's token is not one of this list");
+    let invalid = || {
+        WorkflowError::new(ErrorKind::InvalidToken, "Invalid Token: the page's token is not one of this list")
+    };
     page.next_token.as_deref().map(|text| text.parse().map_err(|_| invalid())).transpose()
 }
 
@@ -78,11 +79,18 @@ impl Engine {
     fn meta(&self, request: StartExecution, record: MachineRecord) -> Result<Meta, WorkflowError> {
         let text = request.input.unwrap_or_else(|| "{}".into());
         if text.len() as u64 > record.payload_bytes_max {
-            let message = format!("Invalid Input: it has {} bytes, and {} are allowed", text.len(), record.payload_bytes_max);
+            let message = format!(
+                "Invalid Input: it has {} bytes, and {} are allowed",
+                text.len(),
+                record.payload_bytes_max
+            );
             return Err(WorkflowError::new(ErrorKind::InvalidExecutionInput, message));
         }
         let input = Data::parse(&text).map_err(|error| {
-            WorkflowError::new(ErrorKind::InvalidExecutionInput, format!("Invalid State Machine Execution Input: '{error}'"))
+            WorkflowError::new(
+                ErrorKind::InvalidExecutionInput,
+                format!("Invalid State Machine Execution Input: '{error}'"),
+            )
         })?;
         let name = match request.name {
             Some(name) if !arn::is_name(&name) => {
@@ -144,7 +152,10 @@ impl Engine {
         })
     }
 
-    pub async fn begin_sync(self: &Arc<Self>, request: StartExecution) -> Result<SyncExecution, WorkflowError> {
+    pub async fn begin_sync(
+        self: &Arc<Self>,
+        request: StartExecution,
+    ) -> Result<SyncExecution, WorkflowError> {
         self.check_open()?;
         let record = self.record(&request.machine_arn)?;
         if record.machine_type != MachineType::Express {

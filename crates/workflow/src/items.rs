@@ -32,7 +32,8 @@ pub async fn read(
 ) -> Result<Vec<Value>, TaskFailure> {
     let max = match max {
         Value::Null => ITEMS_MAX,
-        value => match value.as_i64() {
+        // A variable may hold the number as a text.
+        value => match value.as_i64().or_else(|| value.as_str()?.parse().ok()) {
             Some(0) => ITEMS_MAX,
             Some(count) if count > 0 => usize::try_from(count).unwrap_or(ITEMS_MAX).min(ITEMS_MAX),
             Some(_) => return Err(fail("field MaxItems must be positive")),
@@ -87,11 +88,8 @@ async fn manifest(
     let bucket = bucket.rsplit(":::").next().unwrap_or(bucket).to_owned();
     let schema = manifest.get("fileSchema").and_then(Value::as_str).unwrap_or_default();
     let headers: Vec<String> = schema.split(',').map(|name| name.trim().to_owned()).collect();
-    let config = ReaderConfig {
-        csv_header_location: Some("GIVEN".into()),
-        csv_headers: headers,
-        ..config.clone()
-    };
+    let config =
+        ReaderConfig { csv_header_location: Some("GIVEN".into()), csv_headers: headers, ..config.clone() };
     let mut items = Vec::new();
     for file in manifest.get("files").and_then(Value::as_array).into_iter().flatten() {
         let key = file.get("key").and_then(Value::as_str).unwrap_or_default();
@@ -111,7 +109,9 @@ fn parse(kind: &str, config: &ReaderConfig, body: &[u8], max: usize) -> Result<V
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.trim_ascii().is_empty())
             .take(max)
-            .map(|line| serde_json::from_slice(line).map_err(|error| fail(format!("A line is not JSON: {error}"))))
+            .map(|line| {
+                serde_json::from_slice(line).map_err(|error| fail(format!("A line is not JSON: {error}")))
+            })
             .collect(),
         "JSON" => {
             let value: Value = serde_json::from_slice(body)
@@ -146,9 +146,7 @@ fn csv(config: &ReaderConfig, body: &[u8], max: usize) -> Result<Vec<Value>, Tas
         config.csv_headers.clone()
     } else {
         match rows.next() {
-            Some(row) => {
-                row.map_err(|error| fail(error.to_string()))?.iter().map(str::to_owned).collect()
-            }
+            Some(row) => row.map_err(|error| fail(error.to_string()))?.iter().map(str::to_owned).collect(),
             None => Vec::new(),
         }
     };
@@ -261,10 +259,9 @@ fn unwritten(failure: TaskFailure) -> TaskFailure {
 
 fn is_kind(status: ExecutionStatus, kind: ExecutionStatus) -> bool {
     match kind {
-        ExecutionStatus::Failed => matches!(
-            status,
-            ExecutionStatus::Failed | ExecutionStatus::TimedOut | ExecutionStatus::Aborted
-        ),
+        ExecutionStatus::Failed => {
+            matches!(status, ExecutionStatus::Failed | ExecutionStatus::TimedOut | ExecutionStatus::Aborted)
+        }
         other => status == other,
     }
 }

@@ -114,7 +114,12 @@ impl Engine {
         Ok(Arc::new(machine))
     }
 
-    fn save(&self, record: &MachineRecord, definition: &str, machine: Arc<Machine>) -> Result<(), WorkflowError> {
+    fn save(
+        &self,
+        record: &MachineRecord,
+        definition: &str,
+        machine: Arc<Machine>,
+    ) -> Result<(), WorkflowError> {
         let mut writes = Vec::new();
         let key = Key::WorkflowRevision { hash: record.revision.clone() };
         put(&mut writes, key, &definition)?;
@@ -130,16 +135,15 @@ impl Engine {
     }
 
     fn machine_records(&self) -> Result<Vec<MachineRecord>, WorkflowError> {
-        let (from, to) = (
-            Key::WorkflowMachine { name: String::new() },
-            Key::WorkflowRevision { hash: String::new() },
-        );
+        let (from, to) =
+            (Key::WorkflowMachine { name: String::new() }, Key::WorkflowRevision { hash: String::new() });
         self.state.range_raw(&from, &to).map(|entry| crate::codec::decode(&entry?.1)).collect()
     }
 }
 
 fn refused_by_express(resource: &Resource) -> Option<String> {
-    let integration = |suffix: &str| format!("Express state machine does not support '{suffix}' service integration");
+    let integration =
+        |suffix: &str| format!("Express state machine does not support '{suffix}' service integration");
     match (resource, resource.pattern()) {
         (Resource::Activity(_), _) => Some("Express state machine does not support Activity ARN".into()),
         (_, Pattern::Sync | Pattern::Sync2) => Some(integration(".sync")),
@@ -208,7 +212,10 @@ impl Workflows {
     pub async fn create_machine(&self, request: CreateMachine) -> Result<MachineCreated, WorkflowError> {
         let engine = &self.engine;
         if !arn::is_name(&request.name) {
-            return Err(WorkflowError::new(ErrorKind::InvalidName, format!("Invalid Name: '{}'", request.name)));
+            return Err(WorkflowError::new(
+                ErrorKind::InvalidName,
+                format!("Invalid Name: '{}'", request.name),
+            ));
         }
         let machine = engine.accept(&request.definition, request.machine_type)?;
         let arn = engine.machine_arn(&request.name);
@@ -226,7 +233,9 @@ impl Workflows {
             payload_bytes_max,
             history,
         };
-        if let Some(before) = get::<MachineRecord>(&engine.state, &Key::WorkflowMachine { name: request.name })? {
+        if let Some(before) =
+            get::<MachineRecord>(&engine.state, &Key::WorkflowMachine { name: request.name })?
+        {
             let created_at = before.created_at;
             if (MachineRecord { created_at, ..record.clone() }) == before {
                 return Ok(MachineCreated { arn, created_at });
@@ -340,7 +349,10 @@ impl Workflows {
         let mut all = self.tags(arn).await?;
         all.extend(tags);
         if all.len() > TAGS_MAX {
-            return Err(WorkflowError::new(ErrorKind::TooManyTags, format!("Too many tags: at most {TAGS_MAX}")));
+            return Err(WorkflowError::new(
+                ErrorKind::TooManyTags,
+                format!("Too many tags: at most {TAGS_MAX}"),
+            ));
         }
         self.save_tags(arn, all)
     }
@@ -352,8 +364,7 @@ impl Workflows {
     }
 
     pub async fn tags(&self, arn: &str) -> Result<Tags, WorkflowError> {
-        let none =
-            || WorkflowError::new(ErrorKind::ResourceNotFound, format!("Resource not found: '{arn}'"));
+        let none = || WorkflowError::new(ErrorKind::ResourceNotFound, format!("Resource not found: '{arn}'"));
         match arn::parse(arn) {
             Some(arn::Arn::Machine { .. }) => drop(self.engine.record(arn).map_err(|_| none())?),
             Some(arn::Arn::Activity { .. }) if self.engine.has_activity(arn) => {}

@@ -73,18 +73,13 @@ impl Workflows {
         let context = self.test_context(&request, &state, &input, given);
         let outside = Seeded::new(uuid::Uuid::new_v4().as_u64_pair().0, now_ms);
         let shown = Map::from_iter([("input".to_owned(), input.clone())]);
+        check::mock_counts(&request, &state)?;
         let mut trial = Trial { state: &state, input, context, variables, outside, request: &request, shown };
         let end = self.try_state(&mut trial).await;
         Ok(trial.told(end))
     }
 
-    fn test_context(
-        &self,
-        request: &TestState,
-        state: &State,
-        input: &Value,
-        given: Option<Value>,
-    ) -> Value {
+    fn test_context(&self, request: &TestState, state: &State, input: &Value, given: Option<Value>) -> Value {
         let (now, options) = (self.engine.now().wall, &self.engine.options);
         let (name, machine) = (uuid::Uuid::new_v4().to_string(), uuid::Uuid::new_v4().to_string());
         let prefix = format!("arn:aws:states:{}:{}", options.region, options.account);
@@ -136,7 +131,12 @@ impl Workflows {
         let base = match Resource::parse(resource) {
             Resource::Service { base, pattern: Pattern::Answer, .. } => base,
             Resource::Function(arn) => arn,
-            _ => return Err(TaskFailure::new(errors::RUNTIME, "A Task of this kind needs a mock to be tested")),
+            _ => {
+                return Err(TaskFailure::new(
+                    errors::RUNTIME,
+                    "A Task of this kind needs a mock to be tested",
+                ));
+            }
         };
         let request = TaskRequest {
             resource: base,
@@ -176,7 +176,7 @@ impl Trial<'_> {
             if let (Some(arguments), Kind::Task(_)) = (&entered.after_parameters, kind) {
                 self.show("afterArguments", arguments);
             }
-        } else if !matches!(kind, Kind::Parallel(_)) {
+        } else if !matches!(kind, Kind::Parallel(_)) && !is_fixed(kind) {
             self.show("afterInputPath", &entered.after_input_path);
             if matches!(kind, Kind::Task(_) | Kind::Pass(_)) {
                 self.show("afterParameters", entered.effective());
@@ -236,7 +236,8 @@ impl Trial<'_> {
             }
             Kind::Fail(fail) => {
                 let text = |setting: &Option<bourn_asl::Setting>| {
-                    let value = setting.as_ref().map(|s| self.eval(&effective, |_, scope| s.text_value(scope)));
+                    let value =
+                        setting.as_ref().map(|s| self.eval(&effective, |_, scope| s.text_value(scope)));
                     value.transpose()
                 };
                 Ok(End::Failed { error: text(&fail.error)?, cause: text(&fail.cause)? })
@@ -246,6 +247,9 @@ impl Trial<'_> {
                     Kind::Pass(pass) => pass.result.clone().unwrap_or(effective),
                     _ => effective,
                 };
+                if is_fixed(kind) && !self.is_jsonata() {
+                    self.show("result", &result);
+                }
                 let finished = self.finished(entered, result)?;
                 Ok(End::Left { finished, next: self.state.next.clone() })
             }
@@ -265,10 +269,11 @@ impl Trial<'_> {
             bound = self.eval(&effective, |_, scope| setting.count(scope))?;
         }
         self.show("maxConcurrency", &json!(bound));
-        let mut tolerated = 0;
+        let mut tolerated = None;
         if let Some(setting) = &map.tolerated_failure_count {
-            tolerated = self.eval(&effective, |_, scope| setting.count(scope))?;
-            self.show("toleratedFailureCount", &json!(tolerated));
+            let count = self.eval(&effective, |_, scope| setting.count(scope))?;
+            self.show("toleratedFailureCount", &json!(count));
+            tolerated = Some(count);
         }
         if let Some(setting) = &map.tolerated_failure_percentage {
             let share = self.eval(&effective, |_, scope| setting.percentage(scope))?;
@@ -278,7 +283,8 @@ impl Trial<'_> {
         let mocked = self.mocked().unwrap_or_else(|| {
             Err(TaskFailure::new(errors::RUNTIME, "A Map state needs a mock to be tested"))
         });
-        if mocked.is_ok() && failed > tolerated && map.mode == MapMode::Distributed {
+        let is_too_many = tolerated.is_some_and(|tolerated| failed > tolerated);
+        if mocked.is_ok() && is_too_many && map.mode == MapMode::Distributed {
             return Ok(End::Failed {
                 error: Some(errors::EXCEED_TOLERATED_FAILURE_THRESHOLD.into()),
                 cause: Some("The specified tolerated failure threshold was exceeded".into()),
@@ -342,13 +348,16 @@ impl Trial<'_> {
                 next_state: Some(catcher.next.clone()),
                 ..failed
             },
-            Err(error) => TestedState {
-                error: Some(error.error.to_owned()),
-                cause: Some(error.cause),
-                ..failed
-            },
+            Err(error) => {
+                TestedState { error: Some(error.error.to_owned()), cause: Some(error.cause), ..failed }
+            }
         }
     }
+}
+
+/// A Pass whose result stands in the definition.
+fn is_fixed(kind: &Kind) -> bool {
+    matches!(kind, Kind::Pass(pass) if pass.result.is_some())
 }
 
 fn takes(names: &[String], error: &str) -> bool {

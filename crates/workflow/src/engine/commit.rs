@@ -8,8 +8,8 @@ use crate::machine::{FrameId, TimerRef};
 use crate::store::Writes;
 use bourn_event::Micros;
 use bourn_state::Durability;
-use std::sync::mpsc::Receiver;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -37,8 +37,16 @@ pub enum Effect {
     Run(Box<Job>),
     Cancel(TaskId),
     Offered,
-    SetTimer { seq: u64, frame: FrameId, timer: TimerRef },
-    ClearTimer { seq: u64, frame: FrameId, timer: TimerRef },
+    SetTimer {
+        seq: u64,
+        frame: FrameId,
+        timer: TimerRef,
+    },
+    ClearTimer {
+        seq: u64,
+        frame: FrameId,
+        timer: TimerRef,
+    },
     Started,
     Ended(Box<Ended>),
 }

@@ -88,8 +88,9 @@ pub fn counts(state: &State, map_run: u64, total: u64) -> Result<MapRunCounts, W
         begun += 1;
         let status = match child?.1 {
             ChildRecord::Done(status, _) => status,
-            ChildRecord::Standard(seq) => store::known(state, seq)?
-                .map_or(ExecutionStatus::Succeeded, |known| known.head.status),
+            ChildRecord::Standard(seq) => {
+                store::known(state, seq)?.map_or(ExecutionStatus::Succeeded, |known| known.head.status)
+            }
         };
         match status {
             ExecutionStatus::Running => counts.running += 1,
@@ -133,11 +134,7 @@ fn finish(
 }
 
 /// Does a map run; gives the Map's result.
-pub async fn drive(
-    engine: &Arc<Engine>,
-    job: &Job,
-    busy: &mut Option<Busy>,
-) -> Result<Value, TaskFailure> {
+pub async fn drive(engine: &Arc<Engine>, job: &Job, busy: &mut Option<Busy>) -> Result<Value, TaskFailure> {
     let map_run = map_run_number(job.id);
     let state = job.map_state.as_deref().and_then(|name| job.machine.find_state(name));
     let Some(Kind::Map(map)) = state.map(|state| &state.kind) else {
@@ -178,7 +175,8 @@ impl Run<'_> {
     fn context(&self) -> Value {
         let mut context = base_context(&self.job.meta, 0);
         let name = self.job.map_state.clone().unwrap_or_default();
-        context["State"] = json!({"Name": name, "EnteredTime": rfc3339(self.job.entered_at), "RetryCount": 0});
+        context["State"] =
+            json!({"Name": name, "EnteredTime": rfc3339(self.job.entered_at), "RetryCount": 0});
         context
     }
 
@@ -400,4 +398,3 @@ fn exceeded(record: &MapRunRecord, failed: u64, total: u64) -> bool {
         _ => by_count || by_share,
     }
 }
-

@@ -39,9 +39,16 @@ pub enum Command {
         expect: Option<u64>,
         reply: Option<oneshot::Sender<Result<bool, WorkflowError>>>,
     },
-    Timer { seq: u64, frame: FrameId, timer: TimerRef },
+    Timer {
+        seq: u64,
+        frame: FrameId,
+        timer: TimerRef,
+    },
     /// Runs a task again that was under way.
-    Resume { seq: u64, frame: FrameId },
+    Resume {
+        seq: u64,
+        frame: FrameId,
+    },
     Close,
     Counted(Box<Command>, Busy),
 }
@@ -217,7 +224,10 @@ impl Worker<'_> {
     }
 
     fn name_holder(&self, meta: &Meta) -> Result<Option<Named>, WorkflowError> {
-        let lately = self.memory.names.get(&(meta.machine_name.clone(), meta.name.clone()));
+        // What is durable is read from the store.
+        let committed = self.engine.committed.get(self.index).map_or(0, |c| c.load(Ordering::SeqCst));
+        let name = (meta.machine_name.clone(), meta.name.clone());
+        let lately = self.memory.names.get(&name).filter(|(_, commit)| *commit > committed);
         let stored = store::get(&self.engine.state, &name_key(&meta.machine_name, &meta.name))?;
         let holder: Option<Named> = stored.or_else(|| lately.map(|(named, _)| named.clone()));
         Ok(holder.filter(|named| named.ended_at.is_none_or(|at| meta.started_at - at < NAME_KEPT)))
@@ -369,7 +379,9 @@ fn weight(ex: &Execution) -> usize {
 
 fn is_secret(ex: &Execution, input: &Input, secret: u64) -> bool {
     let frame = match input {
-        Input::Succeeded { frame, .. } | Input::Failed { frame, .. } | Input::Heartbeat { frame, .. } => frame,
+        Input::Succeeded { frame, .. } | Input::Failed { frame, .. } | Input::Heartbeat { frame, .. } => {
+            frame
+        }
         _ => return false,
     };
     let task = ex.frames.get(frame).and_then(|frame| frame.task());

@@ -37,12 +37,13 @@ impl Failure {
         heartbeat || names.iter().any(|name| takes(name, error))
     }
 
-    /// `$states.errorOutput`.
+    /// `$states.errorOutput`. What has no name has no cause either; a missing cause alone is empty.
     fn output(&self) -> Value {
         let mut output = Map::new();
-        let text = |text: &Option<String>| Value::String(text.clone().unwrap_or_default());
-        output.insert("Error".into(), text(&self.error));
-        output.insert("Cause".into(), text(&self.cause));
+        let named = self.error.is_some();
+        let cause = self.cause.clone().or_else(|| named.then(String::new));
+        output.insert("Error".into(), self.error.clone().map_or(Value::Null, Value::String));
+        output.insert("Cause".into(), cause.map_or(Value::Null, Value::String));
         Value::Object(output)
     }
 }
@@ -62,9 +63,11 @@ pub fn takes(name: &str, error: &str) -> bool {
 impl Step<'_> {
     /// An evaluation failed before the state did anything: its event comes in the place of the entry.
     pub(super) fn evaluation(&self, id: FrameId, state: &State, error: EvalError) -> Failure {
-        let behind = self.ex.frames.get(&id).map_or(0, |frame| {
-            if frame.last == frame.entered { frame.before } else { frame.last }
-        });
+        let behind = self
+            .ex
+            .frames
+            .get(&id)
+            .map_or(0, |frame| if frame.last == frame.entered { frame.before } else { frame.last });
         self.evaluation_behind(behind, id, state, error)
     }
 
@@ -167,7 +170,8 @@ impl Step<'_> {
 
     /// Nothing in the state takes the failure: it is its flow's.
     fn hand_up(&mut self, id: FrameId, state: &State, failure: Failure) {
-        if !matches!(self.ex.frames.get(&id).map(|f| &f.phase), Some(Phase::Map(_) | Phase::Parallel { .. })) {
+        if !matches!(self.ex.frames.get(&id).map(|f| &f.phase), Some(Phase::Map(_) | Phase::Parallel { .. }))
+        {
             self.frame(id).phase = Phase::Cut;
         }
         let Some((parent, index, last)) =
@@ -280,8 +284,7 @@ impl Step<'_> {
         self.ex.forget_context();
         let count = u64::from(self.ex.head.redrive_count);
         let previous = self.ex.head.next_event - 1;
-        let event =
-            self.record(previous, EventKind::ExecutionRedriven, || vec![Field::RedriveCount(count)]);
+        let event = self.record(previous, EventKind::ExecutionRedriven, || vec![Field::RedriveCount(count)]);
         let machine = self.ex.machine.clone();
         if let Some(seconds) = machine.timeout_seconds {
             self.ex.head.timeout = Some(self.set_timer(ROOT, seconds as f64));

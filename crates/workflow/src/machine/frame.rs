@@ -71,7 +71,9 @@ pub enum Phase {
     Retrying(TimerRef),
     Task(Box<TaskPhase>),
     /// In a Parallel with so many branches that have not ended.
-    Parallel { open: u32 },
+    Parallel {
+        open: u32,
+    },
     Map(MapPhase),
     /// It has ended, with this output.
     Ended(Data),

@@ -138,14 +138,40 @@ pub struct World<'a> {
 pub enum Input {
     Start,
     /// The service took the job (`.sync`) or was called (`.waitForTaskToken`).
-    Submitted { frame: FrameId, attempt: u32, answer: Data },
-    Succeeded { frame: FrameId, attempt: u32, output: Data },
-    Failed { frame: FrameId, attempt: u32, error: Option<String>, cause: Option<String> },
+    Submitted {
+        frame: FrameId,
+        attempt: u32,
+        answer: Data,
+    },
+    Succeeded {
+        frame: FrameId,
+        attempt: u32,
+        output: Data,
+    },
+    Failed {
+        frame: FrameId,
+        attempt: u32,
+        error: Option<String>,
+        cause: Option<String>,
+    },
     /// A worker has taken the activity's task.
-    Taken { frame: FrameId, attempt: u32, worker: Option<String> },
-    Heartbeat { frame: FrameId, attempt: u32 },
-    Timer { frame: FrameId, serial: u32 },
-    Stop { error: Option<String>, cause: Option<String> },
+    Taken {
+        frame: FrameId,
+        attempt: u32,
+        worker: Option<String>,
+    },
+    Heartbeat {
+        frame: FrameId,
+        attempt: u32,
+    },
+    Timer {
+        frame: FrameId,
+        serial: u32,
+    },
+    Stop {
+        error: Option<String>,
+        cause: Option<String>,
+    },
     Redrive,
 }
 
@@ -153,14 +179,34 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Run a task, or go on waiting for one that was submitted.
-    Task { frame: FrameId, attempt: u32 },
+    Task {
+        frame: FrameId,
+        attempt: u32,
+    },
     /// Nobody waits for it any more.
-    CancelTask { frame: FrameId, attempt: u32 },
+    CancelTask {
+        frame: FrameId,
+        attempt: u32,
+    },
     /// Offer a task to an activity's workers.
-    Offer { frame: FrameId, attempt: u32, activity: String },
-    Withdraw { frame: FrameId, attempt: u32, activity: String },
-    SetTimer { frame: FrameId, timer: TimerRef },
-    ClearTimer { frame: FrameId, timer: TimerRef },
+    Offer {
+        frame: FrameId,
+        attempt: u32,
+        activity: String,
+    },
+    Withdraw {
+        frame: FrameId,
+        attempt: u32,
+        activity: String,
+    },
+    SetTimer {
+        frame: FrameId,
+        timer: TimerRef,
+    },
+    ClearTimer {
+        frame: FrameId,
+        timer: TimerRef,
+    },
     End(Outcome),
 }
 

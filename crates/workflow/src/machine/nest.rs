@@ -131,7 +131,7 @@ impl Step<'_> {
                 effective
             }
         };
-        self.ex.set_context(id);
+        self.ex.set_context(id, state);
         self.ex.set_item(index, item);
         let Some(frame) = self.ex.frames.get(&id) else { return Ok(Data::default()) };
         let context = self.ex.context();
@@ -157,8 +157,7 @@ impl Step<'_> {
                 self.parallel_over(id, state, last)
             }
             Phase::Map(phase) => {
-                let event =
-                    self.record(last, EventKind::MapIterationSucceeded, || iteration(state, index));
+                let event = self.record(last, EventKind::MapIterationSucceeded, || iteration(state, index));
                 self.iteration_over(id, state, phase, last, event)
             }
             _ => return,
@@ -252,8 +251,6 @@ fn whole_input(state: &State, effective: &Value) -> Result<Vec<Value>, EvalError
             cause: format!("Map state input must be an array but was: {other}"),
             location: None,
         }),
-        (_, QueryLanguage::JsonPath) => {
-            Err(EvalError::runtime("Reference path \"$\" must point to array."))
-        }
+        (_, QueryLanguage::JsonPath) => Err(EvalError::runtime("Reference path \"$\" must point to array.")),
     }
 }

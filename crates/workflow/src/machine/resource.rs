@@ -78,8 +78,8 @@ impl Resource {
         }
     }
 
-    /// Is its end answered by a token?
+    /// May its end be answered by a token?
     pub fn has_token(&self) -> bool {
-        matches!(self, Self::Activity(_)) || self.pattern() == Pattern::Token
+        matches!(self, Self::Activity(_)) || self.pattern() != Pattern::Answer
     }
 }

@@ -3,7 +3,7 @@
 use super::{Execution, FrameId, Meta, Phase, Step};
 use crate::data::Data;
 use crate::token::Token;
-use bourn_asl::{EvalError, Scope, State};
+use bourn_asl::{EvalError, Kind, Scope, State};
 use bourn_event::Micros;
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
@@ -23,9 +23,7 @@ pub fn base_context(meta: &Meta, redrive_count: u32) -> Value {
     execution.insert("Name".into(), Value::String(meta.name.clone()));
     execution.insert("RoleArn".into(), Value::String(meta.role_arn.clone()));
     execution.insert("StartTime".into(), Value::String(rfc3339(meta.started_at)));
-    if redrive_count > 0 {
-        execution.insert("RedriveCount".into(), json!(redrive_count));
-    }
+    execution.insert("RedriveCount".into(), json!(redrive_count));
     let mut context = Map::new();
     context.insert("Execution".into(), Value::Object(execution));
     let mut machine = Map::new();
@@ -38,17 +36,20 @@ pub fn base_context(meta: &Meta, redrive_count: u32) -> Value {
 impl Execution {
     /// The context object as a frame sees it. The parts that are large are built once; the rest is set
     /// anew for every evaluation.
-    pub(crate) fn set_context(&mut self, id: FrameId) {
+    pub(crate) fn set_context(&mut self, id: FrameId, state: &State) {
         if self.context.is_null() {
             self.context = base_context(&self.meta, self.head.redrive_count);
         }
+        let can_retry = matches!(state.kind, Kind::Task(_) | Kind::Parallel(_) | Kind::Map(_));
         let token = self.token_of(id);
         let (item, retries) = (self.item_of(id), self.frames.get(&id).map_or(0, |f| f.retry_count()));
         let (Value::Object(context), Some(frame)) = (&mut self.context, self.frames.get(&id)) else { return };
         let mut state = Map::new();
         state.insert("EnteredTime".into(), Value::String(rfc3339(frame.entered_at)));
         state.insert("Name".into(), Value::String(frame.state.clone()));
-        state.insert("RetryCount".into(), retries.into());
+        if can_retry {
+            state.insert("RetryCount".into(), retries.into());
+        }
         context.insert("State".into(), Value::Object(state));
         match item {
             Some((index, value)) => {
@@ -110,7 +111,7 @@ impl Step<'_> {
         input: Option<&Value>,
         what: impl FnOnce(&State, &Scope<'_>) -> Result<T, EvalError>,
     ) -> Result<T, EvalError> {
-        self.ex.set_context(id);
+        self.ex.set_context(id, state);
         let Some(frame) = self.ex.frames.get(&id) else {
             return Err(EvalError::runtime("The state is no longer there."));
         };

@@ -72,7 +72,11 @@ impl<'a> Step<'a> {
             self.ex.head.timeout = Some(self.set_timer(ROOT, seconds as f64));
         }
         let Some(flow) = root_flow(&machine, &self.ex.meta) else {
-            self.end_failed(ROOT, Some("States.Runtime".into()), Some("The definition has no such Map.".into()));
+            self.end_failed(
+                ROOT,
+                Some("States.Runtime".into()),
+                Some("The definition has no such Map.".into()),
+            );
             return;
         };
         let input = self.ex.meta.input.clone();
@@ -168,7 +172,12 @@ impl<'a> Step<'a> {
     }
 
     /// The same, as the next event of a frame.
-    pub(super) fn record_in(&mut self, id: FrameId, kind: EventKind, fields: impl FnOnce() -> Vec<Field>) -> u64 {
+    pub(super) fn record_in(
+        &mut self,
+        id: FrameId,
+        kind: EventKind,
+        fields: impl FnOnce() -> Vec<Field>,
+    ) -> u64 {
         let previous = self.ex.frames.get(&id).map_or(0, |frame| frame.last);
         let event = self.record(previous, kind, fields);
         self.frame(id).last = event;
@@ -232,7 +241,9 @@ impl Execution {
         let frame = self.frames.get(&id)?;
         let Some(parent) = frame.parent else { return root_flow(machine, &self.meta) };
         match &self.state_of(machine, parent)?.kind {
-            Kind::Parallel(parallel) => parallel.branches.get(frame.index as usize).map(|branch| &branch.flow),
+            Kind::Parallel(parallel) => {
+                parallel.branches.get(frame.index as usize).map(|branch| &branch.flow)
+            }
             Kind::Map(map) => Some(&map.flow),
             _ => None,
         }

@@ -164,7 +164,9 @@ impl Step<'_> {
             return false;
         }
         let heartbeat_s = task.heartbeat_s;
-        self.record_in(id, EventKind::ActivityStarted, || worker.map(Field::WorkerName).into_iter().collect());
+        self.record_in(id, EventKind::ActivityStarted, || {
+            worker.map(Field::WorkerName).into_iter().collect()
+        });
         let heartbeat = heartbeat_s.map(|seconds| self.set_timer(id, seconds as f64));
         if let Phase::Task(task) = &mut self.frame(id).phase {
             task.taken = true;
@@ -315,7 +317,10 @@ pub(super) fn resource_of(state: &State) -> Resource {
 /// How causes name what was run.
 fn full_name(state: &State) -> String {
     match &state.kind {
-        Kind::Task(task) => task.resource.clone(),
+        Kind::Task(task) => match Resource::parse(&task.resource) {
+            Resource::Service { service, .. } => service,
+            Resource::Function(arn) | Resource::Activity(arn) => arn,
+        },
         _ => state.name.clone(),
     }
 }

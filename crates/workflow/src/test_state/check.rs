@@ -42,12 +42,12 @@ pub fn mock_fits(request: &TestState, state: &State) -> Result<(), WorkflowError
     let mode = mock.field_validation.as_deref().unwrap_or("STRICT");
     let (Some(result), Kind::Task(task)) = (&mock.result, &state.kind) else { return Ok(()) };
     let Resource::Service { service, call, .. } = Resource::parse(&task.resource) else { return Ok(()) };
+    let Ok(value) = serde_json::from_str::<Value>(result) else {
+        return Err(refused("Mocked result must be valid JSON"));
+    };
     if mode == "NONE" {
         return Ok(());
     }
-    let Ok(value) = serde_json::from_str::<Value>(result) else {
-        return Err(refused("Mock result must be valid JSON"));
-    };
     let name = format!("{service}:{}", call.split('.').next().unwrap_or_default());
     for (_, field, kind, needed) in FIELDS.into_iter().filter(|(call, ..)| *call == name) {
         let found = find(&value, field);
@@ -64,6 +64,37 @@ pub fn mock_fits(request: &TestState, state: &State) -> Result<(), WorkflowError
         }
     }
     Ok(())
+}
+
+/// Does a mock go with the type of state, and with how many branches or items it has?
+pub fn mock_counts(request: &TestState, state: &State) -> Result<(), WorkflowError> {
+    let Some(mock) = &request.mock else { return Ok(()) };
+    let result: Option<Value> = mock.result.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let count = result.as_ref().and_then(Value::as_array).map(Vec::len);
+    match &state.kind {
+        Kind::Task(_) => Ok(()),
+        Kind::Parallel(parallel) if count.is_some_and(|count| count != parallel.branches.len()) => Err(
+            refused("Mocked result must contain the same number of items as number of Parallel branches."),
+        ),
+        Kind::Parallel(_) => Ok(()),
+        Kind::Map(map) => {
+            let writes = map.writer.as_ref().is_some_and(|writer| writer.resource.is_some());
+            if writes && result.is_some_and(|result| !result.is_object()) {
+                return Err(refused("Mocked result must be a JSON object."));
+            }
+            let failed = request.configuration.as_ref().and_then(|c| c["mapIterationFailureCount"].as_u64());
+            if count.is_some_and(|count| failed.is_some_and(|failed| failed > count as u64)) {
+                return Err(refused(
+                    "Map iteration failure count must be less than or equal to the number of Map iterations",
+                ));
+            }
+            Ok(())
+        }
+        _ => {
+            let name = state.type_name();
+            Err(refused(format!("State type '{name}' is not supported when a mock is specified")))
+        }
+    }
 }
 
 fn unfit(why: String) -> WorkflowError {

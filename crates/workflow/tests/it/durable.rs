@@ -29,7 +29,8 @@ fn script() -> Script {
 }
 
 async fn create(workflows: &Workflows, name: &str, definition: &Value) -> String {
-    let request = CreateMachine { name: name.into(), definition: definition.to_string(), ..CreateMachine::default() };
+    let request =
+        CreateMachine { name: name.into(), definition: definition.to_string(), ..CreateMachine::default() };
     workflows.create_machine(request).await.expect("is made").arn
 }
 
@@ -82,7 +83,11 @@ async fn all_executions_end_right_after_crashes_at_any_commit() {
                 assert_eq!(ended.output, Some(json!({"n": n}).to_string()));
                 let kinds = kinds(&workflows, &arn).await;
                 let count = |kind: &str| kinds.iter().filter(|k| **k == kind).count();
-                assert_eq!((count("TaskScheduled"), count("TaskSucceeded"), kinds.len()), (2, 2, 16), "{arn}");
+                assert_eq!(
+                    (count("TaskScheduled"), count("TaskSucceeded"), kinds.len()),
+                    (2, 2, 16),
+                    "{arn}"
+                );
             }
         } else {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -98,7 +103,9 @@ async fn timers_outlive_the_process_and_fire_once() {
     let machine = create(&rig.workflows, "waits", &waits).await;
     let mut arns = Vec::new();
     for n in 0..50 {
-        arns.push(rig.workflows.start(start(&machine, &format!("w{n}"), &json!({}))).await.expect("starts").arn);
+        arns.push(
+            rig.workflows.start(start(&machine, &format!("w{n}"), &json!({}))).await.expect("starts").arn,
+        );
     }
     let Rig { workflows, player, clock, dir } = rig;
     workflows.close().await;
@@ -207,7 +214,8 @@ async fn running_executions_keep_the_definition_they_began_with() {
     assert_eq!(rig.ended(&old).await.output.as_deref(), Some("\"old\""));
     assert_eq!(rig.ended(&new).await.output.as_deref(), Some("\"new\""));
     let list = ListExecutions { machine_arn: Some(machine), ..ListExecutions::default() };
-    let names: Vec<_> = rig.workflows.list(list).await.expect("a list").items.into_iter().map(|e| e.name).collect();
+    let names: Vec<_> =
+        rig.workflows.list(list).await.expect("a list").items.into_iter().map(|e| e.name).collect();
     assert_eq!(names.len(), 2);
     rig.workflows.close().await;
 }
@@ -241,7 +249,8 @@ async fn an_activity_has_one_worker_per_task() {
         let (workflows, activity, given) = (rig.workflows.clone(), activity.clone(), &given);
         async move {
             let wait = Duration::from_millis(200);
-            let task = workflows.get_activity_task(&activity, Some(name.into()), wait).await.expect("answers");
+            let task =
+                workflows.get_activity_task(&activity, Some(name.into()), wait).await.expect("answers");
             given.lock().extend(task);
         }
     };

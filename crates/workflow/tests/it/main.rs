@@ -5,3 +5,4 @@ mod conformance;
 mod durable;
 mod player;
 mod rig;
+mod speed;

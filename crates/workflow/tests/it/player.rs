@@ -1,7 +1,7 @@
 //! Plays what a case says of functions and other services.
 
 use async_trait::async_trait;
-use bourn_event::{ManualClock, Clock, TaskFailure, TaskRequest, Tasks};
+use bourn_event::{Clock, ManualClock, TaskFailure, TaskRequest, Tasks};
 use bourn_workflow::{ObjectItem, Objects};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -104,10 +104,9 @@ impl Script {
     }
 
     fn success(&mut self, payload: Value, invoked: bool) -> Value {
-        let found = self.successes.iter().position(|output| {
-            let recorded = if invoked { &output["Payload"] } else { output };
-            *recorded == payload || recorded.is_string() || payload.is_object()
-        });
+        let same = |output: &Value| (if invoked { &output["Payload"] } else { output }) == &payload;
+        let alike = |output: &Value| output.is_string() || payload.is_object();
+        let found = self.successes.iter().position(same).or_else(|| self.successes.iter().position(alike));
         match found.and_then(|index| self.successes.get(index).cloned().map(|output| (index, output))) {
             Some((index, output)) if invoked => {
                 self.successes.remove(index);
@@ -154,7 +153,13 @@ impl Player {
         let _ = told.await;
     }
 
-    async fn behave(&self, name: &str, behaviour: Value, payload: Value, invoked: bool) -> Result<Value, TaskFailure> {
+    async fn behave(
+        &self,
+        name: &str,
+        behaviour: Value,
+        payload: Value,
+        invoked: bool,
+    ) -> Result<Value, TaskFailure> {
         let mut behaviour = behaviour;
         while behaviour["kind"] == "sleep" {
             self.sleep(behaviour["seconds"].as_f64().unwrap_or(0.0)).await;
@@ -221,7 +226,8 @@ impl Tasks for Player {
             self.tokens.lock().push_back(json!(token));
         }
         if invoked || direct {
-            let named = if invoked { request.parameters["FunctionName"].clone() } else { json!(request.resource) };
+            let named =
+                if invoked { request.parameters["FunctionName"].clone() } else { json!(request.resource) };
             let name = named.as_str().unwrap_or_default().rsplit(':').next().unwrap_or_default().to_owned();
             if let (Some(_), Some(answer)) = (&token, self.script.lock().submissions.pop_front()) {
                 return Ok(answer);
@@ -236,6 +242,11 @@ impl Tasks for Player {
                 request.parameters.get("Payload").cloned().unwrap_or_else(|| json!({}))
             } else {
                 request.parameters.clone()
+            };
+            // A text is the function's payload as it is.
+            let payload = match &payload {
+                Value::String(text) if invoked => serde_json::from_str(text).unwrap_or(payload),
+                _ => payload,
             };
             return self.behave(&name, behaviour, payload, invoked).await;
         }
@@ -254,9 +265,10 @@ impl Tasks for Player {
 impl Script {
     fn replay(&mut self, resource: &str) -> Result<Value, TaskFailure> {
         let base = resource.rsplit(":::").next().unwrap_or_default().to_owned();
-        let queue = self.services.iter_mut().find(|(key, queue)| {
-            !queue.is_empty() && key.split('.').next() == Some(base.as_str())
-        });
+        let queue = self
+            .services
+            .iter_mut()
+            .find(|(key, queue)| !queue.is_empty() && key.split('.').next() == Some(base.as_str()));
         let Some(event) = queue.and_then(|(_, queue)| queue.pop_front()) else {
             return Err(TaskFailure::new("Test.NotRecorded", resource));
         };

@@ -11,6 +11,7 @@ use crate::definition::{Definition, StreamDefinition};
 use crate::layout::{Layout, LogKind};
 use crate::ledger::{Snapshot, settled_without_row};
 use crate::originals::{LogOriginals, lines};
+use crate::outside::Reach;
 use crate::pipeline::Pipeline;
 use crate::resolved::{Resolved, ResolvedSet};
 use crate::stream::{REFINE_SOURCE, decode, open_log, open_reader, refused_rejects, table_options};
@@ -25,7 +26,7 @@ use bourn_event::{
 };
 use bourn_lake::{Lake, Rebuild, Table, TableOptions};
 use bourn_queue::{Item, LogReader, StreamLog};
-use bourn_refine::{Mode, Refiner, Start};
+use bourn_refine::{Mode, Outside, Refiner, Start};
 use bourn_state::{OwnerLock, State};
 use bytes::Bytes;
 use roaring::RoaringTreemap;
@@ -95,6 +96,7 @@ pub async fn run(
         table: stream.table.clone(),
         resolved: stream.resolved.of(name),
         generation: pipeline.clock.now(),
+        outside: pipeline.outside.clone(),
     };
     let _one = pipeline.jobs.lock().await;
     job.run(&definition.streams[name], range, report).await
@@ -123,6 +125,7 @@ pub async fn offline(
         table: lake.table(options).await?,
         resolved,
         generation: clock.now(),
+        outside: Reach::without_functions(definition, &clock)?,
     };
     let replayed = job.run(stream, range, report).await?;
     job.table.close().await?;
@@ -139,6 +142,7 @@ struct Job {
     table: Arc<Table>,
     resolved: ResolvedSet,
     generation: Micros,
+    outside: Arc<dyn Outside>,
 }
 
 impl Job {
@@ -158,7 +162,7 @@ impl Job {
             definition.settings.dedupe.is_some() || definition.settings.policy.late != LatePolicy::Correct;
         let begin = if needs_history { reader.first_retained() } else { range.start };
         let start = Start { offset: begin, event_time_max: None, mode: Mode::Replay };
-        let refiner = definition.plan.refiner(start)?;
+        let refiner = definition.plan.refiner_with(start, self.outside.clone())?;
         let rebuild =
             self.table.rebuild(&definition.plan.table_schema(), &definition.settings.partition_by)?;
         let feed = Feed {

@@ -4,26 +4,23 @@ use crate::bronze;
 use crate::definition::StreamDefinition;
 use crate::layout::{Layout, LogKind};
 use crate::originals::{LogOriginals, lines};
+use crate::replay::generation_of;
 use crate::resolved::Resolved;
 use anyhow::{Context, Result, anyhow};
 use arrow::array::RecordBatch;
 use bourn_config::LogSettings;
 use bourn_decode::EventSchema;
 use bourn_event::{
-    Ack, Clock, Decoded, Delivery, Draft, Drop, Fault, Micros, Offset, Outcome, Producer, Refined, Reject,
+    Ack, Clock, Decoded, Delivery, Draft, Drop, Fault, Micros, Offset, Outcome, Refined, Reject,
     RejectReason, Span,
 };
 use bourn_lake::{Lake, Table, TableOptions};
 use bourn_queue::{Consumer, Item, LogOptions, LogReader, RealFiles, StreamLog, Tail};
-use bourn_refine::{Mode, Refiner, Start};
+use bourn_refine::{Mode, Outside, RefineError, Refiner, Start};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::runtime::Handle;
-
-/// Producer id under which the refine loop writes rejects and outcomes; its sequence is the
-/// event's offset + 1, so that processing a range again after a crash writes nothing twice.
-const REFINE: &str = "refine";
 
 /// Source prefix of rejects that had been accepted into the log before.
 pub const REFINE_SOURCE: &str = "refine:";
@@ -79,6 +76,7 @@ pub fn open_log(
         budget_bytes: settings.budget.0,
         tail_memory_bytes: if is_events { settings.memory.bytes() } else { 0 },
         producer_idle: std::time::Duration::from_secs(7 * 86_400),
+        once_idle: std::time::Duration::from_secs(86_400),
         clock: clock.clone(),
         files: Arc::new(RealFiles),
     };
@@ -109,6 +107,7 @@ impl StreamRuntime {
         lake: &Arc<Lake>,
         resolved: Arc<Resolved>,
         clock: &Arc<dyn Clock>,
+        outside: Arc<dyn Outside>,
     ) -> Result<(Arc<Self>, RefineLoop)> {
         let (name, settings) = (&definition.name, &definition.settings);
         let events = open_log(layout, name, LogKind::Events, &settings.log, clock)?;
@@ -131,7 +130,11 @@ impl StreamRuntime {
         }
         let start =
             Start { offset: committed.offset, event_time_max: committed.event_time_max, mode: Mode::Live };
-        let mut refiner = definition.plan.refiner(start)?;
+        let mut refiner = definition.plan.refiner_with(start, outside)?;
+        // What comes again after a crash ends where it was said to end.
+        if committed.offset < bourn_event::Log::end(&*events) {
+            refiner.recall(told(layout, name, committed.offset)?);
+        }
         let stream = Arc::new(Self {
             name: name.clone(),
             schema: definition.schema.clone(),
@@ -212,6 +215,7 @@ impl StreamRuntime {
     ) -> Result<()> {
         // A bronze table that is behind is fed frames that the stream's table has already.
         let silver_from = self.table.committed().offset;
+        let mut cut_short = false;
         while let Some(item) = tail.next_blocking()? {
             let end = item.end();
             match item {
@@ -220,14 +224,21 @@ impl StreamRuntime {
                     let (decoded, refused) = self.decode(delivery)?;
                     self.feed_bronze(&decoded, &refused, end, runtime)?;
                     if end > silver_from {
-                        let refined = refine(&mut refiner, &decoded, refused, end, &mut originals)?;
-                        self.settle(refined, runtime)?;
+                        let refined = match refine(&mut refiner, &decoded, refused, end, &mut originals) {
+                            Err(error) if is_closing(&error) => {
+                                cut_short = true;
+                                break;
+                            }
+                            refined => refined?,
+                        };
+                        self.settle(refined, &refiner, runtime)?;
                     }
                 }
                 Item::Hole { from, to, why } => {
                     tracing::error!(stream = self.name, from, to, "events are damaged in the log: {why}");
                     if end > silver_from {
-                        self.settle(self.damaged(from, to, &why), runtime)?;
+                        let damaged = self.damaged(&refiner, from, to, &why);
+                        self.settle(damaged, &refiner, runtime)?;
                     }
                 }
             }
@@ -238,6 +249,11 @@ impl StreamRuntime {
         runtime.block_on(self.table.flush())?;
         if let Some(bronze) = &self.bronze {
             runtime.block_on(bronze.flush())?;
+        }
+        if cut_short {
+            let left = bourn_event::Log::end(&*self.events) - self.table.committed().offset;
+            tracing::info!(stream = self.name, "{left} events wait in the log for the next start");
+            return Ok(());
         }
         refiner.settled(self.table.committed().offset)?;
         refiner.checkpoint()?;
@@ -267,14 +283,14 @@ impl StreamRuntime {
     }
 
     /// Keeps what a frame became: what has no row in the logs, the rows in the table.
-    fn settle(&self, refined: Refined, runtime: &Handle) -> Result<()> {
-        self.keep_rejects(&refined)?;
-        self.keep_drops(&refined)?;
+    fn settle(&self, refined: Refined, refiner: &Refiner, runtime: &Handle) -> Result<()> {
+        self.keep_rejects(&refined, refiner)?;
+        self.keep_drops(&refined, refiner)?;
         Ok(runtime.block_on(self.table.push(refined))?)
     }
 
     /// A damaged range: its events are accounted for as rejects without bytes.
-    fn damaged(&self, from: Offset, to: Offset, why: &str) -> Refined {
+    fn damaged(&self, refiner: &Refiner, from: Offset, to: Offset, why: &str) -> Refined {
         let reject = |offset| Reject {
             fault: Fault::new(RejectReason::File, format!("damaged in the log: {why}")),
             schema_version: self.schema.version().to_string(),
@@ -285,45 +301,46 @@ impl StreamRuntime {
             original: Bytes::new(),
             original_len: 0,
         };
+        let (mut drops, mut rejects) = (Vec::new(), Vec::new());
+        for offset in from..to {
+            sort_by_what_was_told(refiner, reject(offset), &mut drops, &mut rejects);
+        }
         Refined {
             first_offset: from,
             end: to,
             rows: RecordBatch::new_empty(self.table.schema()),
-            drops: Vec::new(),
-            rejects: (from..to).map(reject).collect(),
+            drops,
+            rejects,
             event_time_max: self.table.committed().event_time_max,
         }
     }
 
-    fn keep_rejects(&self, refined: &Refined) -> Result<()> {
-        if refined.rejects.is_empty() {
-            return Ok(());
-        }
-        let mut payload = Vec::new();
-        let spans = refined.rejects.iter().map(|reject| {
+    /// What was told of before stands in the logs already.
+    fn keep_rejects(&self, refined: &Refined, refiner: &Refiner) -> Result<()> {
+        let is_new = |offset: Option<Offset>| offset.is_none_or(|offset| refiner.told(offset).is_none());
+        let (mut payload, mut spans) = (Vec::new(), Vec::new());
+        for reject in refined.rejects.iter().filter(|reject| is_new(reject.offset)) {
             reject.write_line(&mut payload);
-            span(format!("{REFINE_SOURCE}{}", reject.source), reject.offset.unwrap_or_default())
-        });
-        let spans = spans.collect();
+            add_to_spans(&mut spans, &format!("{REFINE_SOURCE}{}", reject.source));
+        }
         self.append_own(&self.rejects, spans, payload)
     }
 
-    fn keep_drops(&self, refined: &Refined) -> Result<()> {
-        if refined.drops.is_empty() {
-            return Ok(());
-        }
-        let mut payload = Vec::new();
-        let spans = refined.drops.iter().map(|drop| {
+    fn keep_drops(&self, refined: &Refined, refiner: &Refiner) -> Result<()> {
+        let (mut payload, mut spans) = (Vec::new(), Vec::new());
+        for drop in refined.drops.iter().filter(|drop| refiner.told(drop.offset).is_none()) {
             drop.write_line(&mut payload);
-            span(drop.source.to_string(), drop.offset)
-        });
-        let spans = spans.collect();
+            add_to_spans(&mut spans, &drop.source);
+        }
         self.append_own(&self.outcomes, spans, payload)
     }
 
     /// Appends to one of the stream's own logs, for as long as it takes: a full disk stops this
     /// stream, and loses nothing.
     fn append_own(&self, log: &StreamLog, spans: Vec<Span>, payload: Vec<u8>) -> Result<()> {
+        if spans.is_empty() {
+            return Ok(());
+        }
         let draft = Draft { spans, payload: payload.into(), columns: None };
         let mut wait = std::time::Duration::from_millis(50);
         loop {
@@ -368,7 +385,10 @@ fn refine(
 ) -> Result<Refined> {
     let mut refined = refiner.process(decoded, originals)?;
     if !refused.is_empty() {
-        refined.rejects.extend(refused);
+        for reject in refused {
+            sort_by_what_was_told(refiner, reject, &mut refined.drops, &mut refined.rejects);
+        }
+        refined.drops.sort_by_key(|drop| drop.offset);
         refined.rejects.sort_by_key(|reject| reject.offset);
     }
     refined.first_offset = decoded.first_offset;
@@ -376,8 +396,66 @@ fn refine(
     Ok(refined)
 }
 
-fn span(source: String, offset: Offset) -> Span {
-    Span { source, producer: Some(Producer { id: REFINE.into(), sequence: offset + 1 }), count: 1 }
+/// An event that would be a reject now, but was told of as something else, stays that.
+fn sort_by_what_was_told(
+    refiner: &Refiner,
+    reject: Reject,
+    drops: &mut Vec<Drop>,
+    rejects: &mut Vec<Reject>,
+) {
+    match reject.offset.and_then(|offset| refiner.told(offset)) {
+        None => rejects.push(reject),
+        Some(told) if told.outcome == Outcome::Rejected => {
+            rejects.push(Reject { source: told.source.to_string(), ..reject });
+        }
+        Some(told) => drops.push(told.clone()),
+    }
+}
+
+/// Is it only that the pipeline closes while a step waits?
+fn is_closing(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(RefineError::Closed))
+}
+
+/// One more event of a source, behind the others.
+fn add_to_spans(spans: &mut Vec<Span>, source: &str) {
+    match spans.last_mut() {
+        Some(span) if span.source == source => span.count += 1,
+        _ => spans.push(Span::new(source, 1)),
+    }
+}
+
+/// What the rejects and the outcomes tell of events from `from` on: a crash came between them and
+/// the commit. Processed again, these events keep what was told, so that each is told of once (G2)
+/// although a step may answer otherwise now.
+fn told(layout: &Layout, stream: &str, from: Offset) -> Result<Vec<Drop>> {
+    let mut told = Vec::new();
+    for kind in [LogKind::Rejects, LogKind::Outcomes] {
+        let reader = open_reader(layout, stream, kind)?;
+        for item in reader.frames(reader.first_retained(), reader.end()) {
+            let Item::Events(delivery) = item? else { continue };
+            let payload = delivery.payload.unwrap_or_default();
+            let spans = delivery.spans.iter();
+            let by_line = spans.flat_map(|span| std::iter::repeat_n(span, span.count as usize));
+            for (line, span) in lines(&payload).iter().zip(by_line) {
+                // A replay tells of what is committed.
+                if generation_of(span.producer.as_ref()) != Some(0) {
+                    continue;
+                }
+                let drop = match kind {
+                    LogKind::Rejects => {
+                        let reject = Reject::read_line(line, delivery.received_at, None)?;
+                        let Some(offset) = reject.offset else { continue };
+                        let source = reject.source.as_str().into();
+                        Drop { offset, outcome: Outcome::Rejected, source, kept: None }
+                    }
+                    _ => Drop::read_line(line)?,
+                };
+                told.extend((drop.offset >= from).then_some(drop));
+            }
+        }
+    }
+    Ok(told)
 }
 
 pub fn open_reader(layout: &Layout, stream: &str, kind: LogKind) -> Result<LogReader> {

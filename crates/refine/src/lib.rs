@@ -36,7 +36,7 @@ mod transform;
 
 pub use dedupe::{DedupeError, Index, IndexOptions, NO_KEY};
 pub use lookup::{LookupFault, Lookups, Reloaded};
-pub use outside::{Cached, CallError, Fetched, Outside, Request};
+pub use outside::{Cached, CallError, Fetched, Outside, Request, step_name};
 pub use plan::plan;
 pub use plan::{Plan, PlanFault, RefineOptions};
 pub use refiner::{Mode, Originals, RefineError, Refiner, Start};

@@ -3,7 +3,7 @@
 use crate::column::Path;
 use crate::key::KeyFields;
 use crate::lookup::{JoinPlan, Lookups};
-use crate::outside::{FunctionPlan, HttpPlan, Nowhere, Outside};
+use crate::outside::{FunctionPlan, HttpPlan, Nowhere, Outside, step_name};
 use crate::refiner::{RefineError, Refiner, Start};
 use crate::time::{TimeRule, is_time};
 use crate::transform::{self, Transform};
@@ -189,7 +189,7 @@ fn plan_steps(
             }
             Enrich::Http(step) => {
                 let paths = key_paths(step, at, &input, faults);
-                let plan = HttpPlan::new(format!("{}/enrich[{at}]", options.stream), step, paths);
+                let plan = HttpPlan::new(step_name(&options.stream, at), step, paths);
                 let added = plan.fields().to_vec();
                 (StepPlan::Http(plan), added, format!("enrich[{at}].http.take"))
             }

@@ -155,9 +155,9 @@ impl Refiner {
         self.told.extend(told.into_iter().map(|drop| (drop.offset, drop)));
     }
 
-    /// Was the event's outcome told of before?
-    pub fn is_told(&self, offset: Offset) -> bool {
-        self.told.contains_key(&offset)
+    /// The outcome of an event that was told of before.
+    pub fn told(&self, offset: Offset) -> Option<&Dropped> {
+        self.told.get(&offset)
     }
 
     /// Offset from which [`Self::remember`] must be fed, up to the start, before the first batch;
@@ -462,7 +462,7 @@ impl Refiner {
         originals: &mut dyn Originals,
     ) -> Result<Reject, RefineError> {
         let offset = batch.offset_of(row as usize);
-        if self.is_told(offset) {
+        if self.told(offset).is_some() {
             return Ok(self.told_reject(batch, row, fault));
         }
         let original =

@@ -6,6 +6,7 @@ select
   weekday,
   customer_id,
   cohort,
+  loyalty_tier,
   purchased_on = first_purchase_on as first_day,
   discs,
   amount,

@@ -101,6 +101,11 @@ impl From<CallError> for RefineError {
     }
 }
 
+/// Names a stream's step to [`Outside`].
+pub fn step_name(stream: &str, at: usize) -> String {
+    format!("{stream}/enrich[{at}]")
+}
+
 /// For streams whose steps call nothing.
 pub(crate) struct Nowhere;
 

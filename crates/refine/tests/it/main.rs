@@ -4,6 +4,7 @@ mod dedupe;
 mod determinism;
 mod formats;
 mod lookups;
+mod outside;
 mod support;
 mod time;
 mod transform;

@@ -9,8 +9,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use std::future::poll_fn;
 use std::io::Read;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Bytes inflated before other tasks get a turn.
@@ -41,16 +44,23 @@ pub(crate) async fn read(
         return Err(over_wire(limits));
     }
     let mut held = limits.in_flight.hold();
-    let wire = tokio::time::timeout(limits.timeout, receive(body, limits, &mut held))
-        .await
-        .map_err(|_| Problem::too_slow(limits.timeout))??;
+    let wire = {
+        let mut receiving = pin!(receive(body, limits, &mut held));
+        // A small body mostly comes with its head: then no timer is set.
+        match poll_fn(|context| Poll::Ready(receiving.as_mut().poll(context))).await {
+            Poll::Ready(received) => received?,
+            Poll::Pending => tokio::time::timeout(limits.timeout, receiving)
+                .await
+                .map_err(|_| Problem::too_slow(limits.timeout))??,
+        }
+    };
     if codings.is_empty() {
         if wire.len() > limits.max_inflated {
             return Err(over_inflated(limits));
         }
         return Ok((wire, held));
     }
-    let inflated = unpack(wire, codings, limits, &mut held).await?;
+    let inflated = Box::pin(unpack(wire, codings, limits, &mut held)).await?;
     Ok((inflated, held))
 }
 

@@ -9,11 +9,10 @@ use crate::problem::Problem;
 use crate::split::Shape;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use bourn_event::{Ack, Producer};
-use http::{HeaderMap, HeaderValue, header, request};
+use http::{HeaderMap, HeaderValue, Method, header, request};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,14 +32,15 @@ struct Shared {
     source: Arc<str>,
 }
 
-/// The routes of the way in. Streams that are not in `ports` are unknown.
+/// The way in, for requests under `/v1/streams/`. Streams that are not in `ports` are unknown.
+///
+/// One handler and no pattern: matching one would cost every request a map for its parameters.
 pub fn router(ports: Arc<BTreeMap<String, Arc<StreamPort>>>, limits: BodyLimits) -> Router {
     let shared = Arc::new(Shared { ports, limits, source: HTTP_SOURCE.into() });
-    let refuse = || async { Problem::method_not_allowed("POST") };
-    Router::new().route("/v1/streams/{stream}", post(ingest).fallback(refuse)).with_state(shared)
+    Router::new().fallback(move |request: Request| ingest(Arc::clone(&shared), request))
 }
 
-async fn ingest(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn ingest(shared: Arc<Shared>, request: Request) -> Response {
     match handle(&shared, request).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
@@ -48,6 +48,9 @@ async fn ingest(State(shared): State<Arc<Shared>>, request: Request) -> Response
 }
 
 async fn handle(shared: &Shared, request: Request) -> Result<Response, Problem> {
+    if request.method() != Method::POST {
+        return Err(Problem::method_not_allowed("POST"));
+    }
     let (head, body) = request.into_parts();
     let name = head.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     let port = shared.ports.get(name).ok_or_else(|| Problem::unknown_stream(name))?;

@@ -97,7 +97,9 @@ impl StreamPort {
             }
             return self.core.wait_visible(ack, answer, end).await;
         }
-        submit_large(&self.core, submission).await
+        // Boxed, as everything that is seldom awaited on this way: the futures of small requests are moved
+        // about, and have room for the largest thing they may await.
+        Box::pin(submit_large(&self.core, submission)).await
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -154,7 +156,8 @@ impl Core {
         }
         let waited = self.options.visible_timeout;
         let mut visible = self.options.visible.clone();
-        let seen = tokio::time::timeout(waited, visible.wait_for(|visible| *visible >= end)).await;
+        let wait = visible.wait_for(|visible| *visible >= end);
+        let seen = Box::pin(tokio::time::timeout(waited, wait)).await;
         match seen {
             Ok(Ok(_)) => Ok(answer),
             _ => Err(IngestError::NotVisible { waited, stored: Box::new(answer) }),

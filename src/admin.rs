@@ -1,5 +1,6 @@
 //! The verbs a running pipeline carries out for other processes.
 
+use crate::compute::calls;
 use crate::ledger::prove;
 use crate::pipeline::Pipeline;
 use crate::rejects::{self, RejectFilter};
@@ -91,13 +92,7 @@ impl Admin for PipelineAdmin {
             return Err(AdminError::Invalid("the arguments are not a JSON object".into()));
         };
         args.insert("verb".into(), json!(verb));
-        let call: Call =
-            serde_json::from_value(Value::Object(args)).map_err(|error| match error.to_string() {
-                text if text.starts_with("unknown variant") => {
-                    AdminError::NotFound(format!("no verb `{verb}`"))
-                }
-                text => AdminError::Invalid(text),
-            })?;
+        let call = Asked::of(verb, Value::Object(args))?;
         let (lines, answers) = mpsc::channel(LINES);
         let pipeline = self.pipeline.clone();
         tokio::spawn(async move {
@@ -119,7 +114,33 @@ impl Admin for PipelineAdmin {
     }
 }
 
-async fn carry_out(pipeline: &Arc<Pipeline>, call: Call, report: Report) -> Result<Value> {
+/// A verb of the route, or of what stands beside it.
+enum Asked {
+    Route(Call),
+    Beside(calls::Call),
+}
+
+impl Asked {
+    fn of(verb: &str, args: Value) -> Result<Self, AdminError> {
+        let unknown = |error: &serde_json::Error| error.to_string().starts_with("unknown variant");
+        match serde_json::from_value(args.clone()) {
+            Ok(call) => return Ok(Self::Route(call)),
+            Err(error) if !unknown(&error) => return Err(AdminError::Invalid(error.to_string())),
+            Err(_) => {}
+        }
+        match serde_json::from_value(args) {
+            Ok(call) => Ok(Self::Beside(call)),
+            Err(error) if unknown(&error) => Err(AdminError::NotFound(format!("no verb `{verb}`"))),
+            Err(error) => Err(AdminError::Invalid(error.to_string())),
+        }
+    }
+}
+
+async fn carry_out(pipeline: &Arc<Pipeline>, asked: Asked, report: Report) -> Result<Value> {
+    let call = match asked {
+        Asked::Route(call) => call,
+        Asked::Beside(call) => return calls::carry_out(pipeline.compute().await?, call, report).await,
+    };
     match call {
         Call::Ledger(which) => report::ledgers_json(&some(pipeline, which, pipeline.ledgers())?),
         Call::Prove(which) => {

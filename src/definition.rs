@@ -1,5 +1,7 @@
 //! A pipeline's definition, compiled: schemas, lookups and plans, with every fault in its place.
 
+use crate::compute::check::check;
+use crate::compute::machines::WorkflowFile;
 use crate::layout::Layout;
 use bourn_config::{Faults, Loaded, Stream};
 use bourn_decode::EventSchema;
@@ -18,6 +20,7 @@ pub struct Definition {
     pub layout: Layout,
     pub lookups: Arc<Lookups>,
     pub streams: BTreeMap<String, StreamDefinition>,
+    pub workflows: Vec<WorkflowFile>,
 }
 
 /// One stream of it.
@@ -54,10 +57,14 @@ impl Definition {
                 Err(wrong) => faults.extend(wrong.0),
             }
         }
+        let workflows = check(&loaded).unwrap_or_else(|wrong| {
+            faults.extend(wrong.0);
+            Vec::new()
+        });
         if !faults.is_empty() {
             return Err(faults);
         }
-        Ok(Self { loaded, layout, lookups, streams })
+        Ok(Self { loaded, layout, lookups, streams, workflows })
     }
 }
 
@@ -69,7 +76,8 @@ fn compile(
     settings: &Stream,
 ) -> Result<StreamDefinition, Faults> {
     let (schema_json, schema) = compile_schema(loaded, name, settings)?;
-    let transform_sql = match &settings.transform {
+    let transform_file = settings.transform.as_ref().and_then(|transform| transform.file());
+    let transform_sql = match transform_file {
         None => None,
         Some(path) => Some(read(loaded, &format!("/streams/{name}/transform"), path)?),
     };
@@ -86,7 +94,7 @@ fn compile(
         let mut faults = Faults::default();
         for fault in wrong {
             let key = fault.key.replace(['.', '['], "/").replace(']', "");
-            let message = match (fault.line, &settings.transform) {
+            let message = match (fault.line, transform_file) {
                 (Some(line), Some(path)) if fault.key == "transform" => {
                     format!("{}:{line}:{}: {}", path.display(), fault.column.unwrap_or(1), fault.message)
                 }

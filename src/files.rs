@@ -5,10 +5,12 @@ use crate::progress;
 use anyhow::{Context, Result};
 use bourn_config::Source;
 use bourn_ingest::{FileMemory, FileProgress, FileSourceTask};
+use bourn_schedule::OwnEvent;
 use bourn_state::{Durability, Key, State};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -37,15 +39,23 @@ pub fn start(pipeline: &Arc<Pipeline>, cancel: &CancellationToken, once: bool) -
         for (index, source) in stream.settings.sources.iter().enumerate() {
             let Source::Files(settings) = source else { continue };
             let bar = progress::bytes(0, &format!("{name} {}", settings.path));
+            let counts = Arc::new(Mutex::new((0, 0)));
+            let seen = counts.clone();
             let task = FileSourceTask {
                 port: port.clone(),
                 index,
                 dir: pipeline.definition.loaded.dir.clone(),
                 source: settings.clone(),
-                memory: Arc::new(StateMemory { state: pipeline.state.clone(), stream: name.clone() }),
+                memory: Arc::new(StateMemory {
+                    state: pipeline.state.clone(),
+                    stream: name.clone(),
+                    counts,
+                    pipeline: Arc::downgrade(pipeline),
+                }),
                 observer: Arc::new(move |progress: &FileProgress<'_>| {
                     bar.set_length(progress.bytes_total);
                     bar.set_position(progress.bytes_read);
+                    *seen.lock() = (progress.events, progress.rejected);
                 }),
             };
             let cancel = cancel.clone();
@@ -55,10 +65,13 @@ pub fn start(pipeline: &Arc<Pipeline>, cancel: &CancellationToken, once: bool) -
     Ok(FileTasks(tasks))
 }
 
-/// Remembers finished files in the state store.
+/// Remembers finished files in the state store, and tells triggers of them.
 struct StateMemory {
     state: Arc<State>,
     stream: String,
+    /// Events and rejects of the file that is read.
+    counts: Arc<Mutex<(u64, u64)>>,
+    pipeline: Weak<Pipeline>,
 }
 
 impl StateMemory {
@@ -88,6 +101,17 @@ impl FileMemory for StateMemory {
 
     fn finish(&self, identity: &str, path: &Path, position: u64) -> std::io::Result<()> {
         let finished = Finished { path: path.to_path_buf(), position };
-        self.state.put(&self.key(identity), &finished, Durability::Synced).map_err(std::io::Error::other)
+        self.state.put(&self.key(identity), &finished, Durability::Synced).map_err(std::io::Error::other)?;
+        let pipeline = self.pipeline.upgrade();
+        if let Some(compute) = pipeline.as_ref().and_then(|pipeline| pipeline.compute_if_open()) {
+            let (events, rejected) = *self.counts.lock();
+            compute.announce(OwnEvent::FileFinished {
+                stream: self.stream.clone(),
+                path: path.display().to_string(),
+                events,
+                rejected,
+            });
+        }
+        Ok(())
     }
 }

@@ -3,21 +3,25 @@
 use crate::admin::PipelineAdmin;
 use crate::catalog::{self, Tables};
 use crate::cli::Stop;
+use crate::compute::{self, Compute};
 use crate::definition::Definition;
 use crate::facts::RunningFacts;
 use crate::files::{self, FileTasks};
 use crate::layout::LogKind;
 use crate::ledger::Snapshot;
 use crate::metrics;
+use crate::outside::Reach;
 use crate::reading::unknown_stream;
 use crate::resolved::{Gone, Resolved};
 use crate::stream::{RefineLoop, StreamRuntime};
 use crate::table::Silver;
 use anyhow::{Context, Result};
 use bourn_config::Source;
-use bourn_event::{Clock, Ledger, Log, SystemClock};
+use bourn_event::{Clock, JobDone, Ledger, Log, SystemClock};
+use bourn_functions::Host;
 use bourn_ingest::{StreamOptions, StreamPort};
-use bourn_lake::Lake;
+use bourn_lake::{CompactionReport, Lake, Table};
+use bourn_schedule::UPKEEP;
 use bourn_sql::Engine;
 use bourn_state::{Durability, Key, OwnerLock, State};
 use parking_lot::Mutex;
@@ -41,6 +45,11 @@ pub struct Pipeline {
     pub streams: BTreeMap<String, Arc<StreamRuntime>>,
     pub ports: Arc<BTreeMap<String, Arc<StreamPort>>>,
     pub engine: Arc<Engine>,
+    pub functions: Arc<Host>,
+    /// Workflows, schedules and triggers; opened when they are first needed.
+    compute: tokio::sync::OnceCell<Arc<Compute>>,
+    /// What the streams' steps call.
+    pub outside: Arc<Reach>,
     /// Held by a replay, of a table or of rejects: one at a time.
     pub jobs: tokio::sync::Mutex<()>,
     lock: Mutex<OwnerLock>,
@@ -63,10 +72,14 @@ impl Pipeline {
         let state = Arc::new(State::open(layout.store())?);
         let lake = Lake::open(&definition.loaded.pipeline.storage, &definition.loaded.dir)?;
         let resolved = Arc::new(Resolved::open(state.clone(), definition.streams.keys().cloned())?);
+        let functions = compute::open_functions(&definition, &state, &clock)?;
+        let outside = Reach::open(&definition, &clock)?;
+        outside.connect(functions.clone());
         let (mut streams, mut ports, mut loops) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for (name, stream) in &definition.streams {
             let (runtime, refine) =
-                StreamRuntime::open(stream, &layout, &lake, resolved.clone(), &clock).await?;
+                StreamRuntime::open(stream, &layout, &lake, resolved.clone(), &clock, outside.clone())
+                    .await?;
             ports.insert(name.clone(), port(&runtime, stream, &clock));
             loops.push((runtime.clone(), refine));
             streams.insert(name.clone(), runtime);
@@ -97,6 +110,9 @@ impl Pipeline {
             streams,
             ports: Arc::new(ports),
             engine,
+            functions,
+            compute: tokio::sync::OnceCell::new(),
+            outside,
             jobs: tokio::sync::Mutex::new(()),
             lock: Mutex::new(lock),
             loops: Mutex::new(loops),
@@ -111,6 +127,16 @@ impl Pipeline {
     ) -> Result<()> {
         let text = |address: std::net::SocketAddr| address.to_string();
         Ok(self.lock.lock().publish(http.map(text), pg.map(text))?)
+    }
+
+    /// What stands beside the route.
+    pub async fn compute(self: &Arc<Self>) -> Result<&Arc<Compute>> {
+        self.compute.get_or_try_init(|| Compute::open(self)).await
+    }
+
+    /// The same, if anybody needed it yet.
+    pub fn compute_if_open(&self) -> Option<&Arc<Compute>> {
+        self.compute.get()
     }
 
     /// The part of the pipeline that answers admin calls.
@@ -136,18 +162,44 @@ impl Pipeline {
                     Some(error) => tracing::warn!(lookup = reloaded.name, "keeping the old rows: {error}"),
                 }
             }
+            if let Some(compute) = self.compute.get() {
+                compute.sweep().await;
+            }
             for stream in self.streams.values() {
                 stream.gauge_lag();
                 stream.maintain_logs().await;
-                stream.table.maintain().await;
+                self.maintain_table(&stream.name, &stream.table).await;
                 if let Some(bronze) = &stream.bronze {
-                    bronze.maintain().await;
+                    self.maintain_table(&stream.name, bronze).await;
                 }
                 if let Err(error) = self.archive(stream).await {
                     tracing::warn!(stream = stream.name, "the raw zone's copy has to wait: {error:#}");
                 }
             }
         }
+    }
+
+    /// What is due of compaction, retention, checkpoints and vacuum; a run if it changed anything.
+    async fn maintain_table(&self, stream: &str, table: &Table) {
+        let work = async {
+            match table.maintain().await {
+                None => Ok(JobDone::default()),
+                Some(CompactionReport { error: Some(error), .. }) => Err(error),
+                Some(report) => Ok(JobDone {
+                    rows: None,
+                    detail: serde_json::json!({
+                        "files_merged": report.files_before,
+                        "files_expired": report.expired_files,
+                        "files_vacuumed": report.vacuumed_files,
+                    }),
+                }),
+            }
+        };
+        // A failure is in the log and in `system.compactions` already.
+        let _ = match self.compute.get() {
+            Some(compute) => compute.runs.record(UPKEEP, "maintain", Some(stream), work).await,
+            None => work.await,
+        };
     }
 
     /// Copies finished segments to the raw zone, where that is an object store.
@@ -212,9 +264,19 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Drains and closes every stream.
+    /// Drains and closes every stream, and what stands beside them.
     pub async fn close(&self) -> Result<()> {
+        if let Some(compute) = self.compute.get() {
+            compute.close().await;
+        }
+        let closed = self.close_streams().await;
+        compute::close_functions(&self.functions).await;
+        closed
+    }
+
+    async fn close_streams(&self) -> Result<()> {
         let loops = std::mem::take(&mut *self.loops.lock());
+        self.outside.close();
         for (stream, refine) in loops {
             stream
                 .close(refine)

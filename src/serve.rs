@@ -1,12 +1,14 @@
 //! Serves a running pipeline: HTTP, Postgres wire, file sources and upkeep, until it is told to stop.
 
 use crate::cli::{Outcome, Stop};
+use crate::compute::{Answers, Compute};
 use crate::metrics;
 use crate::pipeline::Pipeline;
 use crate::signals::Signals;
 use anyhow::{Context, Result, anyhow};
+use bourn_aws::AwsOptions;
 use bourn_ingest::{BodyLimits, Budget};
-use bourn_web::{Readiness, Reason, Serving, StreamDoc, WebOptions};
+use bourn_web::{AwsRoutes, Readiness, Reason, Serving, StreamDoc, WebOptions};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -79,11 +81,13 @@ impl Server {
         if let Some(address) = listen.http {
             server.listen = address;
         }
-        let web = bourn_web::serve(web_options(pipeline, server)?, stop.clone()).await?;
+        let compute = pipeline.compute().await?;
+        let web = bourn_web::serve(web_options(pipeline, compute, server, &stop)?, stop.clone()).await?;
         let pg = start_postgres(pipeline, listen.pg).await?;
         let addresses = Addresses { http: web.addr, pg: pg.as_ref().map(|pg| pg.address()) };
         pipeline.publish(Some(addresses.http), addresses.pg)?;
         let files = pipeline.start_files(&stop, false)?;
+        compute.start(pipeline)?;
         let upkeep = tokio::spawn(pipeline.clone().maintain(stop.clone()));
         Ok(Self { addresses, web, pg, files, upkeep, stop })
     }
@@ -100,7 +104,12 @@ impl Server {
     }
 }
 
-fn web_options(pipeline: &Arc<Pipeline>, mut server: bourn_config::Server) -> Result<WebOptions> {
+fn web_options(
+    pipeline: &Arc<Pipeline>,
+    compute: &Arc<Compute>,
+    mut server: bourn_config::Server,
+    drain: &CancellationToken,
+) -> Result<WebOptions> {
     if let Some(tls) = &mut server.tls {
         let dir = &pipeline.definition.loaded.dir;
         (tls.cert, tls.key) = (dir.join(&tls.cert), dir.join(&tls.key));
@@ -123,12 +132,26 @@ fn web_options(pipeline: &Arc<Pipeline>, mut server: bourn_config::Server) -> Re
             .map(|stream| StreamDoc { name: stream.name.clone(), json_schema: stream.schema_json.clone() })
             .collect(),
         ready: Arc::new(move || readiness(&watched)),
-        aws: None,
-        tasks: None,
+        aws: Some(aws_routes(pipeline, compute, drain)),
+        tasks: Some(Arc::new(Answers(compute.workflows.clone()))),
         metrics: metrics::install()?,
         drain_max: DRAIN_MAX,
         server,
     })
+}
+
+/// AWS's own protocols over functions and workflows.
+fn aws_routes(pipeline: &Arc<Pipeline>, compute: &Arc<Compute>, drain: &CancellationToken) -> AwsRoutes {
+    let settings = &pipeline.definition.loaded.pipeline;
+    let router = bourn_aws::router(AwsOptions {
+        aws: settings.aws.clone(),
+        clock: pipeline.clock.clone(),
+        functions: pipeline.functions.clone(),
+        function_settings: settings.functions.clone(),
+        workflows: Arc::new(compute.workflows.clone()),
+        drain: drain.clone(),
+    });
+    AwsRoutes { router, signed: !settings.aws.keys.is_empty() }
 }
 
 fn readiness(pipeline: &Pipeline) -> Readiness {

@@ -40,6 +40,11 @@ async fn here(
     if verb == "replay" {
         return replay_here(&definition, args, progress).await;
     }
+    let mut args = args;
+    if verb == "workflow_start" {
+        // Nobody would go on with it.
+        args["wait"] = json!(true);
+    }
     let pipeline = Pipeline::open(definition).await?;
     let outcome = drive(&pipeline, verb, args, &mut progress).await;
     pipeline.close().await?;

@@ -2,7 +2,7 @@
 
 use super::driver::{Load, Seen, drive, percentile_ms};
 use super::host::{Server, bytes_on_disk};
-use super::pipeline::prepare;
+use super::pipeline::{add_functions, prepare};
 use crate::client::Client;
 use anyhow::{Context, Result};
 use bourn_event::click::ClickEvents;
@@ -54,9 +54,23 @@ pub struct Figures {
     pub ledger: Value,
 }
 
+/// The same with a change of the definition (what is replaced, and by what) and a function to call.
+pub async fn ingest_with(dir: &Path, plan: &Plan, change: (&str, &str)) -> Result<Figures> {
+    prepare(dir)?;
+    add_functions(dir, 1)?;
+    let path = dir.join("bourn.yaml");
+    let definition = std::fs::read_to_string(&path)?;
+    std::fs::write(path, definition.replacen(change.0, change.1, 1))?;
+    measure(dir, plan).await
+}
+
 /// Starts a server in `dir`, offers the events, waits until all are committed.
 pub async fn ingest(dir: &Path, plan: &Plan) -> Result<Figures> {
     prepare(dir)?;
+    measure(dir, plan).await
+}
+
+async fn measure(dir: &Path, plan: &Plan) -> Result<Figures> {
     let path = dir.display().to_string();
     let server =
         Server::start(&["run", "--dir", &path, "--listen", "127.0.0.1:0", "--pg-listen", "127.0.0.1:0"])?;

@@ -3,7 +3,7 @@
 mod log;
 mod system;
 
-pub use system::SystemFacts;
+pub use system::{SystemFacts, number, register_rows, text, time};
 
 use crate::definition::Definition;
 use crate::layout::Layout;

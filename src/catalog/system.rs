@@ -16,15 +16,15 @@ pub trait SystemFacts: Send + Sync {
     fn compactions(&self) -> Result<Vec<Value>, String>;
 }
 
-fn text(name: &str) -> Field {
+pub fn text(name: &str) -> Field {
     Field::new(name, DataType::Utf8, true)
 }
 
-fn number(name: &str) -> Field {
+pub fn number(name: &str) -> Field {
     Field::new(name, DataType::Int64, true)
 }
 
-fn time(name: &str) -> Field {
+pub fn time(name: &str) -> Field {
     Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true)
 }
 
@@ -84,10 +84,20 @@ fn table(
     fields: Vec<Field>,
     rows: fn(&dyn SystemFacts) -> Result<Vec<Value>, String>,
 ) {
-    let schema = Arc::new(Schema::new(fields));
     let facts = facts.clone();
+    register_rows(engine, name, fields, move || rows(&*facts));
+}
+
+/// A table of `system` whose rows are asked for on every query.
+pub fn register_rows(
+    engine: &Arc<Engine>,
+    name: &str,
+    fields: Vec<Field>,
+    rows: impl Fn() -> Result<Vec<Value>, String> + Send + Sync + 'static,
+) {
+    let schema = Arc::new(Schema::new(fields));
     let columns = schema.clone();
-    let source = BatchSource::new(schema, move || batches(&columns, rows(&*facts)?));
+    let source = BatchSource::new(schema, move || batches(&columns, rows()?));
     engine.register("system", name, Arc::new(source));
 }
 

@@ -1,7 +1,7 @@
 //! `bourn bench`.
 
 use super::{Context, Outcome, runtime};
-use crate::bench::{self, Figures, Mode, Plan};
+use crate::bench::{self, Amounts, Figures, Mode, Plan};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,37 @@ pub enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// Invocations of a function that gives back what it gets: warm, cold, and in the stream.
+    Functions {
+        /// Warm invocations.
+        #[arg(long, default_value_t = 5000)]
+        invocations: usize,
+        /// Events through the stream.
+        #[arg(long, default_value_t = 500_000)]
+        events: usize,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Executions of small workflows, durable and express; a large Map; many that wait.
+    Workflows {
+        /// Standard executions of two Pass and two function states.
+        #[arg(long, default_value_t = 5000)]
+        standard: usize,
+        /// Express executions of four states.
+        #[arg(long, default_value_t = 50_000)]
+        express: usize,
+        /// Items of the Map.
+        #[arg(long, default_value_t = 10_000)]
+        items: usize,
+        /// Executions that wait on a timer.
+        #[arg(long, default_value_t = 100_000)]
+        waiting: usize,
+        #[arg(long)]
+        json: bool,
+    },
+    /// The function that `functions` and `workflows` call.
+    #[command(hide = true)]
+    EchoFunction,
     /// A server that reads bodies and answers: what HTTP itself costs here.
     #[command(hide = true)]
     BareServer,
@@ -59,6 +90,11 @@ impl Bench {
             Self::Ingest(verb) => verb.ingest(),
             Self::Replay(verb) => verb.replay(),
             Self::Start { json } => cold_start(json),
+            Self::Functions { invocations, events, json } => functions(invocations, events, json),
+            Self::Workflows { standard, express, items, waiting, json } => {
+                workflows(Amounts { standard, express, map_items: items, waiting }, json)
+            }
+            Self::EchoFunction => Ok(bourn_functions::echo()?),
             Self::BareServer => Ok(runtime()?.block_on(bench::bare_server())?),
         }
     }
@@ -132,6 +168,43 @@ fn cold_start(json: bool) -> Outcome {
         true => println!("{}", json!({"ready_ms_median": median_ms})),
         false => println!("from start to ready, median of 5: {median_ms:.0} ms"),
     }
+    Ok(())
+}
+
+fn functions(invocations: usize, events: usize, json: bool) -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let figures = runtime()?.block_on(bench::functions(dir.path(), invocations, events))?;
+    if json {
+        println!("{}", serde_json::to_value(&figures)?);
+        return Ok(());
+    }
+    println!("{:>10.3} ms warm, p50          {:>8.3} ms p99", figures.warm_ms_p50, figures.warm_ms_p99);
+    println!(
+        "{:>10.2} ms cold, p50          {:>8.2} ms of it the program's own, {:.2} ms the host's",
+        figures.cold_ms_p50, figures.program_ms_p50, figures.cold_overhead_ms_p50
+    );
+    println!(
+        "{:>10.2} µs of server CPU per event for a function in the stream, beyond the route's {:.2}",
+        figures.stream_cpu_us_per_event, figures.route_cpu_us_per_event
+    );
+    Ok(())
+}
+
+fn workflows(amounts: Amounts, json: bool) -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let figures = runtime()?.block_on(bench::workflows(dir.path(), amounts))?;
+    if json {
+        println!("{}", serde_json::to_value(&figures)?);
+        return Ok(());
+    }
+    println!("{:>10.0} durable executions a minute", figures.standard_per_minute);
+    println!(
+        "{:>10.1} ms from start to end, p50   {:>8.1} ms p99",
+        figures.standard_ms_p50, figures.standard_ms_p99
+    );
+    println!("{:>10.0} express executions a second", figures.express_per_second);
+    println!("{:>10.2} s for a Map of {} items", figures.map_seconds, figures.map_items);
+    println!("{:>10.1} MB for {} executions that wait", figures.waiting_bytes as f64 / 1e6, figures.waiting);
     Ok(())
 }
 

@@ -101,6 +101,10 @@ impl Demo {
                 pg.port()
             );
         }
+        if self.template == "flights" {
+            let input = r#"{"day": "2013-06-01"}"#;
+            println!("  bourn workflows start nightly --dir {} --input '{input}' --wait", dir.display());
+        }
         println!("  bourn sql --dir {} 'select * from silver.{stream} limit 3'", dir.display());
     }
 }

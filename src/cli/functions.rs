@@ -90,7 +90,8 @@ impl Ls {
 impl Invoke {
     fn run(self, context: &Context) -> Outcome {
         let payload = text_of(&self.payload)?;
-        let args = json!({"function": self.function, "payload": payload, "log": self.log, "later": self.later});
+        let args =
+            json!({"function": self.function, "payload": payload, "log": self.log, "later": self.later});
         let answer = runtime()?.block_on(verbs::call(context, "function_invoke", args))?;
         if let Some(log) = answer["log"].as_str() {
             eprint!("{log}");

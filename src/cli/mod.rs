@@ -1,19 +1,23 @@
 //! The verbs, their options and their exit codes.
 
+mod backfill;
 mod bench;
 mod compact;
 mod demo;
 mod fsck;
+mod functions;
 mod init;
 mod ledger;
 mod rejects;
 mod replay;
 mod run;
+mod runs;
 mod schema;
 mod send;
 mod sql;
 mod tail;
 mod validate;
+mod workflows;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use std::path::{Path, PathBuf};
@@ -69,6 +73,16 @@ enum Verb {
     Replay(replay::Replay),
     /// Merge small files of the tables, now.
     Compact(compact::Compact),
+    /// Begin workflows, look at them, answer and stop them.
+    #[command(subcommand)]
+    Workflows(workflows::Workflows),
+    /// Look at functions, invoke them, read their logs.
+    #[command(subcommand)]
+    Functions(functions::Functions),
+    /// What was begun by schedules, triggers and upkeep, and how it ended.
+    Runs(runs::Runs),
+    /// Run a workflow for each scheduled time of a past range.
+    Backfill(backfill::Backfill),
     /// Check every byte of the logs; report, change nothing.
     Fsck(fsck::Fsck),
     /// Measure this machine.
@@ -130,6 +144,10 @@ impl Cli {
             Verb::Rejects(verb) => verb.run(&context),
             Verb::Replay(verb) => verb.run(&context),
             Verb::Compact(verb) => verb.run(&context),
+            Verb::Workflows(verb) => verb.run(&context),
+            Verb::Functions(verb) => verb.run(&context),
+            Verb::Runs(verb) => verb.run(&context),
+            Verb::Backfill(verb) => verb.run(&context),
             Verb::Fsck(verb) => verb.run(&context),
             Verb::Bench(verb) => verb.run(&context),
             Verb::Schema(verb) => verb.run(&context),
@@ -174,13 +192,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Reads the definition; prints every fault and stops if there is one.
+/// Reads the definition; prints every fault and stops if there is one. The files that it refers to need
+/// not be there: who runs it checks them.
 pub fn load(context: &Context) -> Result<bourn_config::Loaded, Stop> {
     load_from(&context.dir, context.environment.as_deref())
 }
 
 pub fn load_from(dir: &Path, environment: Option<&str>) -> Result<bourn_config::Loaded, Stop> {
-    bourn_config::load_with(dir, environment).map_err(|faults| {
+    bourn_config::load_alone(dir, environment).map_err(|faults| {
         eprintln!("{faults}");
         Stop::Invalid
     })

@@ -20,12 +20,25 @@ impl Validate {
         match (&loaded, self.json.json) {
             (Ok(_), true) => println!("{}", json!({"valid": true, "faults": []})),
             (Ok(definition), false) => {
-                let streams: Vec<_> = definition.streams.keys().map(String::as_str).collect();
-                println!("{} is valid: streams {}", definition.loaded.pipeline.name, streams.join(", "));
+                let pipeline = &definition.loaded.pipeline;
+                let workflows = definition.workflows.iter().map(|file| file.name.as_str());
+                println!("{} is valid", pipeline.name);
+                said("streams", definition.streams.keys().map(String::as_str));
+                said("functions", pipeline.functions.keys().map(String::as_str));
+                said("workflows", workflows);
+                said("schedules", pipeline.schedules.keys().map(String::as_str));
+                said("triggers", pipeline.triggers.keys().map(String::as_str));
             }
             (Err(faults), true) => println!("{}", json!({"valid": false, "faults": faults})),
             (Err(faults), false) => eprintln!("{faults}"),
         }
         loaded.map(drop).map_err(|_| Stop::Invalid)
+    }
+}
+
+fn said<'a>(what: &str, names: impl Iterator<Item = &'a str>) {
+    let names: Vec<_> = names.collect();
+    if !names.is_empty() {
+        println!("  {what:<10} {}", names.join(", "));
     }
 }

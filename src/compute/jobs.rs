@@ -40,12 +40,7 @@ impl Jobs for PipelineJobs {
     }
 }
 
-async fn one(
-    pipeline: &Arc<Pipeline>,
-    job: &str,
-    name: &str,
-    arguments: &Value,
-) -> Result<JobDone, String> {
+async fn one(pipeline: &Arc<Pipeline>, job: &str, name: &str, arguments: &Value) -> Result<JobDone, String> {
     let stream = pipeline.stream(name).map_err(|error| error.to_string())?;
     let table = &stream.table;
     let text = |error: &dyn std::fmt::Display| error.to_string();

@@ -191,7 +191,11 @@ mod tests {
             ]
         );
         let text = print(&rows, 40);
-        assert!(text.contains("✓ Try (Task) 5.0 s\n    input   {}\n    output  1\n    retries 1\n    failed  E: c"));
+        assert!(
+            text.contains(
+                "✓ Try (Task) 5.0 s\n    input   {}\n    output  1\n    retries 1\n    failed  E: c"
+            )
+        );
         assert!(text.contains("  ✓ Inner (Pass) 1.0 s") && text.contains("▸ Last (Wait) …"), "{text}");
     }
 }

@@ -67,7 +67,9 @@ fn ways(state: &State) -> Vec<(String, String, EdgeKind)> {
     let mut ways: Vec<_> = state.next.iter().map(|n| (n.clone(), String::new(), EdgeKind::Next)).collect();
     if let Kind::Choice(choice) = &state.kind {
         let rules = choice.rules.iter().enumerate();
-        ways.extend(rules.map(|(index, rule)| (rule.next.clone(), format!("{}", index + 1), EdgeKind::Choice)));
+        ways.extend(
+            rules.map(|(index, rule)| (rule.next.clone(), format!("{}", index + 1), EdgeKind::Choice)),
+        );
         ways.extend(choice.default.iter().map(|n| (n.clone(), "default".to_string(), EdgeKind::Choice)));
     }
     ways.extend(

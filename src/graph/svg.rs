@@ -50,7 +50,8 @@ impl Layout {
         let mut boxes: Vec<Placed> = graph.nodes.iter().map(size).collect();
         let rows = rows(graph);
         let row_width = |row: &[usize], boxes: &[Placed]| -> f64 {
-            row.iter().map(|node| boxes[*node].width).sum::<f64>() + GAP * (row.len().saturating_sub(1)) as f64
+            row.iter().map(|node| boxes[*node].width).sum::<f64>()
+                + GAP * (row.len().saturating_sub(1)) as f64
         };
         let width = rows.iter().map(|row| row_width(row, &boxes)).fold(0.0, f64::max);
         let mut y = 0.0;
@@ -174,10 +175,8 @@ fn draw_edge(from: &Placed, to: &Placed, kind: EdgeKind, label: &str, x: f64, y:
         let out = x1.max(x2) + GAP;
         format!("M{x1:.1} {y1:.1} C{out:.1} {y1:.1} {out:.1} {y2:.1} {x2:.1} {y2:.1}")
     };
-    let _ = writeln!(
-        out,
-        "<path d=\"{path}\" fill=\"none\" stroke=\"#5b6b7b\" marker-end=\"url(#tip)\"{dash}/>"
-    );
+    let _ =
+        writeln!(out, "<path d=\"{path}\" fill=\"none\" stroke=\"#5b6b7b\" marker-end=\"url(#tip)\"{dash}/>");
     if !label.is_empty() {
         let _ = writeln!(
             out,

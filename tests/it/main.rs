@@ -17,3 +17,4 @@ mod replay;
 mod start;
 mod support;
 mod tidy;
+mod workflows;

@@ -34,3 +34,4 @@ pub use inflate::Coding;
 pub use port::{SMALL_BYTES, StreamOptions, StreamPort};
 pub use problem::{PROBLEM_JSON, Problem};
 pub use schema::{Decode, Schema};
+pub use split::Shape;

@@ -198,6 +198,11 @@ impl StreamLog {
         Tail::new(Arc::clone(&self.shared), from)
     }
 
+    /// The same, but every delivery has its payload: for readers that want the bytes and not the columns.
+    pub fn subscribe_bytes(&self, from: Offset) -> Tail {
+        Tail::of_bytes(Arc::clone(&self.shared), from)
+    }
+
     /// Registers a reader whose unread events are kept: everything before `at` it has done with.
     pub fn consumer(&self, name: impl Into<String>, at: Offset) -> Consumer {
         Consumer::register(Arc::clone(&self.shared), name.into(), at)

@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// thread: a frame costs one or two reads and its decompression.
 pub struct Tail {
     shared: Arc<Shared>,
-    id: u64,
+    /// Holds decoded frames in memory until they are given; `None` for one that wants bytes.
+    id: Option<u64>,
     position: Offset,
     cursor: Option<(Offset, Cursor)>,
 }
@@ -37,7 +38,13 @@ impl Tail {
             state.tails.insert(id, from);
             id
         };
-        Self { shared, id, position: from, cursor: None }
+        Self { shared, id: Some(id), position: from, cursor: None }
+    }
+
+    /// A tail whose deliveries always have their payload: it reads from disk what is in memory only
+    /// as columns.
+    pub(crate) fn of_bytes(shared: Arc<Shared>, from: Offset) -> Self {
+        Self { shared, id: None, position: from, cursor: None }
     }
 
     /// Offset of the next event.
@@ -92,7 +99,9 @@ impl Tail {
         if position >= end {
             return if state.closed { Step::Closed } else { Step::Wait };
         }
-        if let Some(frame) = state.ring.find(position) {
+        if let Some(frame) = state.ring.find(position)
+            && (self.id.is_some() || frame.payload.is_some())
+        {
             return Step::Give(Item::Events(trim(frame.clone(), position, end)));
         }
         let behind = state.segments.partition_point(|segment| segment.first_offset <= position);
@@ -111,10 +120,12 @@ impl Tail {
             Step::Disk { first_offset, bound } => self.read(first_offset, bound)?,
         };
         self.position = item.end();
-        let mut state = self.shared.state.lock();
-        state.tails.insert(self.id, self.position);
-        state.release_ring();
-        self.shared.weigh_ring(&state);
+        if let Some(id) = self.id {
+            let mut state = self.shared.state.lock();
+            state.tails.insert(id, self.position);
+            state.release_ring();
+            self.shared.weigh_ring(&state);
+        }
         Ok(Some(item))
     }
 
@@ -162,8 +173,10 @@ impl Tail {
 
 impl Drop for Tail {
     fn drop(&mut self) {
-        let mut state = self.shared.state.lock();
-        state.tails.remove(&self.id);
-        state.release_ring();
+        if let Some(id) = self.id {
+            let mut state = self.shared.state.lock();
+            state.tails.remove(&id);
+            state.release_ring();
+        }
     }
 }

@@ -30,7 +30,9 @@ select
   temp as temperature_f,
   wind_speed as wind_speed_mph,
   precip as precipitation_inches,
-  visib as visibility_miles,
+  -- python3: of the function
   holiday,
-  holiday_days
+  holiday_days,
+  -- end
+  visib as visibility_miles
 from events

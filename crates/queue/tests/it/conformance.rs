@@ -111,6 +111,10 @@ async fn tails_get_columns_from_memory_and_payload_from_disk() {
         let Some(Item::Events(rest)) = log.subscribe(3).next().await.expect("readable") else { panic!() };
         assert_eq!((rest.first_offset, rest.count, rest.spans[0].count), (3, 1, 1));
         assert_eq!(rest.payload.as_deref(), Some(b"{\"n\":3}\n".as_slice()));
+        let Some(Item::Events(bytes)) = log.subscribe_bytes(0).next().await.expect("readable") else {
+            panic!()
+        };
+        assert_eq!((bytes.count, bytes.payload.map(|payload| payload.len())), (4, Some(32)));
         log.close();
         assert!(tail.next().await.expect("closed is no error").is_none());
         assert_eq!(log.append(with_columns(9), Ack::Durable).await, Err(AppendError::Closed));

@@ -244,6 +244,7 @@ fn reopen(files: &dyn FileSystem, segment: &Segment, sound_bytes: u64) -> Result
         created_at: segment.created_at,
         bytes: sound_bytes,
         allocated: sound_bytes,
+        zeroed: sound_bytes,
     })
 }
 

@@ -30,7 +30,13 @@ use xxhash_rust::xxh3::xxh3_64;
 const ALLOCATE_BYTES_MIN: u64 = 256 << 10;
 const ALLOCATE_BYTES_MAX: u64 = 16 << 20;
 
+/// Groups up to this size are written over zeros that are on the disk already: then syncing them
+/// changes nothing but data, and costs no commit of the file system's journal.
+const SMALL_GROUP_BYTES_MAX: u64 = 64 << 10;
+const ZEROS: [u8; 256 << 10] = [0; 256 << 10];
+
 const _: () = assert!(ALLOCATE_BYTES_MIN <= ALLOCATE_BYTES_MAX);
+const _: () = assert!(SMALL_GROUP_BYTES_MAX < ZEROS.len() as u64, "zeros last for some groups");
 
 /// A file that is written and removed to find out whether there is room again.
 const PROBE: &str = "probe";
@@ -46,6 +52,8 @@ pub(crate) struct Active {
     pub bytes: u64,
     /// Length of the file, preallocated zeros included.
     pub allocated: u64,
+    /// Up to here the file has been written, be it with zeros.
+    pub zeroed: u64,
 }
 
 struct Figures {
@@ -350,14 +358,14 @@ impl Writer {
             created_at,
             received_last: created_at,
         });
-        Ok(Active { file, path, first_offset, created_at, bytes: length, allocated: length })
+        Ok(Active { file, path, first_offset, created_at, bytes: length, allocated: length, zeroed: length })
     }
 
     /// After a failed write: the segment goes on if the cut itself reaches the disk.
     fn cut_back(&mut self, error: io::Error) -> Failure {
         let Some(active) = &mut self.active else { return Failure::Write(error) };
         let cut = active.file.set_len(active.bytes).and_then(|()| active.file.sync());
-        active.allocated = active.bytes;
+        (active.allocated, active.zeroed) = (active.bytes, active.bytes);
         match cut {
             Ok(()) => Failure::Write(error),
             Err(_) => match self.abandon(error) {
@@ -444,7 +452,7 @@ impl Writer {
     fn finish_active(&mut self) {
         let Some(active) = &mut self.active else { return };
         let cut = active.file.set_len(active.bytes).and_then(|()| active.file.sync());
-        active.allocated = active.bytes;
+        (active.allocated, active.zeroed) = (active.bytes, active.bytes);
         if let Err(error) = cut {
             let path = active.path.display();
             tracing::warn!(%path, %error, "cannot cut preallocated room");
@@ -585,6 +593,17 @@ impl Active {
                 self.allocated = room;
             }
         }
+        if bytes <= SMALL_GROUP_BYTES_MAX && needed > self.zeroed {
+            self.zero_ahead();
+        }
         write_all_at(&*self.file, parts, self.bytes)
+    }
+
+    /// Writes zeros into preallocated room. That it fails is no reason to refuse the frames.
+    fn zero_ahead(&mut self) {
+        let from = self.zeroed.max(self.bytes);
+        let room = self.allocated.saturating_sub(from).min(ZEROS.len() as u64);
+        let written = self.file.write_at(&[IoSlice::new(&ZEROS[..room as usize])], from);
+        self.zeroed = from + written.map_or(0, |written| written as u64);
     }
 }

@@ -1,5 +1,6 @@
 //! Integration tests of the durable log.
 
+mod clock;
 mod conformance;
 mod format_v1;
 mod kit;

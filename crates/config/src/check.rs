@@ -12,8 +12,8 @@ use crate::suggest;
 use std::path::Path;
 
 /// Everything that is wrong with a definition that has the right shape.
-pub(crate) fn check(pipeline: &Pipeline, dir: &Path, places: &Places) -> Faults {
-    let mut context = Context { pipeline, dir, places, faults: Faults::default() };
+pub(crate) fn check(pipeline: &Pipeline, dir: &Path, places: &Places, needs_files: bool) -> Faults {
+    let mut context = Context { pipeline, dir, places, needs_files, faults: Faults::default() };
     context.pipeline_name();
     streams::check(&mut context);
     compute::check(&mut context);
@@ -25,6 +25,8 @@ struct Context<'a> {
     pipeline: &'a Pipeline,
     dir: &'a Path,
     places: &'a Places,
+    /// Must the files that are referred to be there?
+    needs_files: bool,
     faults: Faults,
 }
 

@@ -21,7 +21,7 @@ mod suggest;
 mod yaml;
 
 pub use fault::{Fault, Faults, Places};
-pub use load::{FILE_NAME, Loaded, load, load_text, load_with};
+pub use load::{FILE_NAME, Loaded, load, load_alone, load_text, load_with};
 pub use model::*;
 pub use reference::reference_markdown;
 pub use schema::json_schema;

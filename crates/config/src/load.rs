@@ -49,6 +49,16 @@ pub fn load(dir: &Path) -> Result<Loaded, Faults> {
 
 /// The same, with the values of `environments/<environment>.yaml`.
 pub fn load_with(dir: &Path, environment: Option<&str>) -> Result<Loaded, Faults> {
+    from_folder(dir, environment, true)
+}
+
+/// The same, but the files that it refers to need not be there: for those who only talk to the process
+/// that runs it, or look at what it has stored.
+pub fn load_alone(dir: &Path, environment: Option<&str>) -> Result<Loaded, Faults> {
+    from_folder(dir, environment, false)
+}
+
+fn from_folder(dir: &Path, environment: Option<&str>, needs_files: bool) -> Result<Loaded, Faults> {
     let text = read(&dir.join(FILE_NAME)).map_err(|error| {
         let hint = "make a pipeline with `bourn init`, or name its folder with `--dir`".to_string();
         unreadable(FILE_NAME, &error, Some(hint))
@@ -58,15 +68,21 @@ pub fn load_with(dir: &Path, environment: Option<&str>) -> Result<Loaded, Faults
         Some(name) => Some(read_environment(dir, name)?),
     };
     let over = over.as_ref().map(|(file, text)| (file.as_str(), text.as_str()));
-    build(&text, FILE_NAME, over, dir)
+    build(&text, FILE_NAME, over, dir, needs_files)
 }
 
 /// Loads a definition from text. `file_name` is what faults name; `dir` is where the files it refers to are.
 pub fn load_text(text: &str, file_name: &str, dir: &Path) -> Result<Loaded, Faults> {
-    build(text, file_name, None, dir)
+    build(text, file_name, None, dir, true)
 }
 
-fn build(text: &str, file: &str, over: Option<(&str, &str)>, dir: &Path) -> Result<Loaded, Faults> {
+fn build(
+    text: &str,
+    file: &str,
+    over: Option<(&str, &str)>,
+    dir: &Path,
+    needs_files: bool,
+) -> Result<Loaded, Faults> {
     let (root, mut faults) = yaml::parse(text, file, 0);
     let mut places = Places { files: vec![file.to_string()], ..Places::default() };
     let Some(mut root) = root else {
@@ -89,7 +105,7 @@ fn build(text: &str, file: &str, over: Option<(&str, &str)>, dir: &Path) -> Resu
     unknown.iter().for_each(|pointer| remove(&mut value, pointer));
     let pipeline = decode(&value, &places, &mut faults);
     if let Some(pipeline) = &pipeline {
-        let found = check::check(pipeline, dir, &places);
+        let found = check::check(pipeline, dir, &places, needs_files);
         faults.extend(found.0.into_iter().filter(|fault| !unresolved.contains(&fault.path)));
     }
     match pipeline {

@@ -1,5 +1,6 @@
 //! The configuration, from outside.
 
+mod alone;
 mod bad;
 mod good;
 mod harmless;

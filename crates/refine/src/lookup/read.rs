@@ -47,10 +47,31 @@ type Batches = (SchemaRef, Vec<RecordBatch>);
 
 fn csv(bytes: &[u8]) -> Result<Batches, ArrowError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if let Some(line) = unclosed_quote(bytes) {
+        return Err(ArrowError::CsvError(format!("the value that is quoted from line {line} on has no end")));
+    }
     let format = arrow::csv::reader::Format::default().with_header(true);
     let schema = Arc::new(format.infer_schema(Cursor::new(bytes), None)?.0);
     let reader = arrow::csv::ReaderBuilder::new(Arc::clone(&schema)).with_format(format);
     Ok((schema, reader.build(Cursor::new(bytes))?.collect::<Result<_, _>>()?))
+}
+
+/// The line on which a quoted value begins that does not end. The reader would take the rest of the file
+/// for its text.
+fn unclosed_quote(bytes: &[u8]) -> Option<usize> {
+    let (mut line, mut opened, mut begins) = (1, None, true);
+    let mut rest = bytes.iter().peekable();
+    while let Some(byte) = rest.next() {
+        match (byte, opened) {
+            (b'"', Some(_)) if rest.peek() == Some(&&b'"') => drop(rest.next()),
+            (b'"', Some(_)) => opened = None,
+            (b'"', None) if begins => opened = Some(line),
+            _ => {}
+        }
+        line += usize::from(*byte == b'\n');
+        begins = matches!(byte, b',' | b'\n' | b'\r');
+    }
+    opened
 }
 
 fn ndjson(bytes: &[u8]) -> Result<Batches, ArrowError> {

@@ -12,6 +12,7 @@ struct Run {
     window: Micros,
     memory_bytes: usize,
     restarts: bool,
+    clock_jumps: bool,
 }
 
 fn key(n: u64) -> u128 {
@@ -77,6 +78,10 @@ fn run(case: &Run) {
     let mut runs_most = 0;
     for step in 0..600 {
         at += random.below(3 * SECOND as u64) as Micros;
+        if case.clock_jumps && random.below(60) == 0 {
+            // Never back: a log's times of receipt do not.
+            at += case.window + 400 * 86_400 * SECOND;
+        }
         let keys: Vec<u128> = (0..random.below(80)).map(|_| key(random.below(case.keys))).collect();
         let frame = Frame { first: end, at, keys };
         end += frame.keys.len() as Offset;
@@ -126,15 +131,16 @@ fn the_index_equals_a_hash_map() {
     // More of them with BOURN_TEST_SEEDS, in the long runs.
     let seeds = std::env::var("BOURN_TEST_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(2);
     for seed in 1..=seeds {
-        for (keys, window, memory_bytes, restarts) in [
-            (2_000, 60 * SECOND, 1 << 20, false),
-            (2_000, 60 * SECOND, 4096, false),
-            (500, 10 * SECOND, 4096, true),
-            (5_000, 100_000 * SECOND, 8192, true),
-            (20_000, 3600 * SECOND, 1, true),
-            (50, 0, 4096, true),
+        for (keys, window, memory_bytes, restarts, clock_jumps) in [
+            (2_000, 60 * SECOND, 1 << 20, false, false),
+            (2_000, 60 * SECOND, 4096, false, false),
+            (500, 10 * SECOND, 4096, true, false),
+            (5_000, 100_000 * SECOND, 8192, true, false),
+            (20_000, 3600 * SECOND, 1, true, false),
+            (50, 0, 4096, true, false),
+            (300, 20 * SECOND, 4096, true, true),
         ] {
-            run(&Run { seed, keys, window, memory_bytes, restarts });
+            run(&Run { seed, keys, window, memory_bytes, restarts, clock_jumps });
         }
     }
 }

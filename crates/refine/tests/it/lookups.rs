@@ -156,11 +156,20 @@ fn a_changed_file_is_read_again_and_a_broken_one_is_not() {
         [(1, true)]
     );
     assert_eq!(price(1), "1: row 77|null");
-    for broken in
-        ["sku,name\nb,Bean\n", "sku,name,price\nb,Bean,dear\n", "sku,name,price\nb,\"Bean\n,\n,,,,,\n"]
-    {
+    for (broken, why) in [
+        ("sku,name\nb,Bean\n", "price"),
+        ("sku,name,price\nb,Bean,dear\n", ""),
+        ("sku,name,price\nb,\"Bean\n,\n,,,,,\n", "line 2"),
+        ("sku,name,price\na,\"1\"\"\n\",3\nb,77,\"\n", "line 4"),
+    ] {
         write(broken);
-        assert!(lookups.reload_changed().iter().all(|r| r.rows == 1 && r.error.is_some()), "{broken}");
+        for reloaded in lookups.reload_changed() {
+            assert_eq!(reloaded.rows, 1, "{broken}");
+            let error = reloaded.error.unwrap_or_default();
+            assert!(!error.is_empty() && error.contains(why), "{broken}: {error}");
+        }
     }
+    write("sku,name,price\nb,\"Bean, \"\"broad\"\"\n\",77\n");
+    assert!(lookups.reload_changed().iter().all(|r| r.error.is_none()), "quotes that end");
     assert_eq!(price(2), "2: row 77|null");
 }

@@ -2,11 +2,11 @@
 
 use crate::support::Folder;
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An HTTP answer.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ impl Answer {
 
 /// Writes bytes as far as the server takes them; what it sent until it closed.
 pub fn exchange(address: &str, bytes: &[u8]) -> Vec<u8> {
+    let begun = Instant::now();
     let mut socket = TcpStream::connect(address).expect("a connection");
     socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
     let mut reader = socket.try_clone().expect("a socket");
@@ -50,7 +51,18 @@ pub fn exchange(address: &str, bytes: &[u8]) -> Vec<u8> {
             }
         });
         let mut buffer = [0; 64 << 10];
-        while let Ok(1..) = reader.read(&mut buffer).inspect(|read| answer.extend(&buffer[..*read])) {}
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => answer.extend(&buffer[..read]),
+                // A process that was stopped and goes on: a read with a timeout is not taken up by itself.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    println!("{address}: {error} after {:?} and {} bytes", begun.elapsed(), answer.len());
+                    break;
+                }
+            }
+        }
     });
     answer
 }
@@ -67,13 +79,7 @@ pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]
     bytes.push_str("\r\n");
     let mut bytes = bytes.into_bytes();
     bytes.extend_from_slice(body);
-    let mut answer = exchange(address, &bytes);
-    if answer.is_empty() {
-        // A connection may be reset on a machine this busy. What was stored nevertheless would show in
-        // the counts that tests compare afterwards.
-        println!("{method} {path}: no answer; asked again");
-        answer = exchange(address, &bytes);
-    }
+    let answer = exchange(address, &bytes);
     Answer::read(&answer)
         .unwrap_or_else(|| panic!("{method} {path}: no answer but {:?}", String::from_utf8_lossy(&answer)))
 }

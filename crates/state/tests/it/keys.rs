@@ -58,11 +58,7 @@ fn encodings_are_golden() {
     check(Key::QueryExecution { id: text("q1") }, 262, b"\x01\x06q1\0\x01");
     check(Key::QueryRows { id: text("q1"), page: 1 }, 263, b"\x01\x07q1\0\x01\0\0\0\0\0\0\0\x01");
     check(Key::WorkflowMachine { name: text("m") }, 200, b"\0\xc8m\0\x01");
-    check(
-        Key::WorkflowName { machine: text("m"), name: text("n") },
-        203,
-        b"\0\xcbm\0\x01n\0\x01",
-    );
+    check(Key::WorkflowName { machine: text("m"), name: text("n") }, 203, b"\0\xcbm\0\x01n\0\x01");
     check(
         Key::WorkflowFrame { execution: 1, frame: 2, part: 3 },
         205,

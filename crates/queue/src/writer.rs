@@ -33,7 +33,7 @@ const ALLOCATE_BYTES_MAX: u64 = 16 << 20;
 /// Groups up to this size are written over zeros that are on the disk already: then syncing them
 /// changes nothing but data, and costs no commit of the file system's journal.
 const SMALL_GROUP_BYTES_MAX: u64 = 64 << 10;
-const ZEROS: [u8; 256 << 10] = [0; 256 << 10];
+static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
 
 const _: () = assert!(ALLOCATE_BYTES_MIN <= ALLOCATE_BYTES_MAX);
 const _: () = assert!(SMALL_GROUP_BYTES_MAX < ZEROS.len() as u64, "zeros last for some groups");

@@ -42,9 +42,22 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    quiet_broken_pipes();
     let cli = cli::Cli::parse();
     cli::start_logging(&cli);
     // Two TLS providers are linked in by dependencies; one is chosen, for everybody.
     let _ = rustls::crypto::ring::default_provider().install_default();
     cli::exit_code(cli.run())
+}
+
+/// A reader such as `head` that had enough is no failure, and no panic to be told of.
+fn quiet_broken_pipes() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload().downcast_ref::<String>();
+        if said.is_some_and(|said| said.starts_with("failed printing to stdout: Broken pipe")) {
+            std::process::exit(0);
+        }
+        tell(panic);
+    }));
 }

@@ -26,7 +26,7 @@ pub struct Ls {
 #[derive(Args)]
 #[command(after_help = "Examples:
   bourn functions invoke holidays --payload '{\"records\": []}'
-  bourn functions invoke holidays --payload @event.json --log
+  bourn functions invoke holidays --payload @event.json --tail
   bourn functions invoke holidays --later")]
 pub struct Invoke {
     function: String,
@@ -35,9 +35,9 @@ pub struct Invoke {
     payload: String,
     /// Also print the last of its log, on standard error.
     #[arg(long)]
-    log: bool,
+    tail: bool,
     /// Do not wait: the call is taken durably, made soon and retried.
-    #[arg(long, conflicts_with = "log")]
+    #[arg(long, conflicts_with = "tail")]
     later: bool,
 }
 
@@ -91,7 +91,7 @@ impl Invoke {
     fn run(self, context: &Context) -> Outcome {
         let payload = text_of(&self.payload)?;
         let args =
-            json!({"function": self.function, "payload": payload, "log": self.log, "later": self.later});
+            json!({"function": self.function, "payload": payload, "log": self.tail, "later": self.later});
         let answer = runtime()?.block_on(verbs::call(context, "function_invoke", args))?;
         if let Some(log) = answer["log"].as_str() {
             eprint!("{log}");

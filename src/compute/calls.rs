@@ -9,8 +9,8 @@ use bourn_config::{Schedule, Target};
 use bourn_event::{Functions, Invocation, Micros, Run};
 use bourn_schedule::{BackfillPlan, Backfills, When, parse_time, rfc3339, zone};
 use bourn_workflow::{
-    ExecutionDescription, ExecutionItem, ExecutionStatus, GetHistory, HistoryEvent, ListExecutions, Paging,
-    StartExecution, StopExecution,
+    ErrorKind, ExecutionDescription, ExecutionItem, ExecutionStatus, GetHistory, HistoryEvent,
+    ListExecutions, Paging, StartExecution, StopExecution,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -289,12 +289,29 @@ async fn start(compute: &Compute, call: WorkflowStart) -> Result<Value> {
             "ended_at": time::format(done.ended_at),
         }));
     }
-    let started = compute.workflows.start(request).await.map_err(|error| refused(&error))?;
-    let mut described = compute.workflows.describe(&started.arn).await.map_err(|error| refused(&error))?;
+    let arn = begin(compute, request).await?;
+    let mut described = compute.workflows.describe(&arn).await.map_err(|error| refused(&error))?;
     while call.wait && described.status == ExecutionStatus::Running {
-        described = compute.workflows.wait(&started.arn, WAIT).await.map_err(|error| refused(&error))?;
+        described = compute.workflows.wait(&arn, WAIT).await.map_err(|error| refused(&error))?;
     }
     Ok(execution_json(&described))
+}
+
+/// Begins an execution. One of the same name and input that has ended already is the one that is meant.
+async fn begin(compute: &Compute, request: StartExecution) -> Result<String> {
+    let error = match compute.workflows.start(request.clone()).await {
+        Ok(started) => return Ok(started.arn),
+        Err(error) => error,
+    };
+    if let (ErrorKind::ExecutionAlreadyExists, Some(name)) = (error.kind(), &request.name) {
+        let arn = format!("{}:{name}", request.machine_arn.replace(":stateMachine:", ":execution:"));
+        let earlier = compute.workflows.describe(&arn).await.map_err(|error| refused(&error))?;
+        let value = |text: &str| serde_json::from_str::<Value>(text).ok();
+        if value(&earlier.input) == request.input.as_deref().and_then(value) {
+            return Ok(arn);
+        }
+    }
+    Err(refused(&error))
 }
 
 async fn show(compute: &Compute, execution: &str) -> Result<Value> {

@@ -230,10 +230,11 @@ mod tests {
     #[test]
     fn a_loop_ends_and_every_name_is_escaped() {
         let machine = machine(
-            r#""A": {"Type": "Wait", "Seconds": 1, "Next": "<b>"}, "<b>": {"Type": "Pass", "Next": "A"}"#,
+            r#""A": {"Type": "Wait", "Seconds": 1, "Next": "<b>"}, "E": {"Type": "Succeed"},
+               "<b>": {"Type": "Choice", "Choices": [{"Variable": "$.x", "IsPresent": true, "Next": "A"}], "Default": "E"}"#,
         );
         let picture = svg(&machine);
         assert!(picture.contains("&lt;b&gt;") && !picture.contains("<b>"), "{picture}");
-        assert_eq!(picture.matches("<path d=\"M").count(), 3, "two ways and the tip");
+        assert_eq!(picture.matches("<path d=\"M").count(), 4, "three ways and the tip");
     }
 }

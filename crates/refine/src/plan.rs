@@ -70,7 +70,7 @@ pub(crate) struct Stages {
 pub(crate) enum StepPlan {
     Join(JoinPlan),
     Function(FunctionPlan, FunctionFailure),
-    Http(HttpPlan),
+    Http(Box<HttpPlan>),
 }
 
 /// What makes the table's columns.
@@ -191,7 +191,7 @@ fn plan_steps(
                 let paths = key_paths(step, at, &input, faults);
                 let plan = HttpPlan::new(step_name(&options.stream, at), step, paths);
                 let added = plan.fields().to_vec();
-                (StepPlan::Http(plan), added, format!("enrich[{at}].http.take"))
+                (StepPlan::Http(Box::new(plan)), added, format!("enrich[{at}].http.take"))
             }
         };
         for field in &added {

@@ -1,7 +1,8 @@
 //! The route from a request to a row, and the ledger beside it.
 
-use crate::support::{Folder, Running, eventually};
+use crate::support::{Folder, Running, eventually, within};
 use serde_json::json;
+use std::time::Duration;
 
 #[test]
 fn every_event_is_accounted_for() {
@@ -109,6 +110,10 @@ fn template(name: &str, stream: &str, events: u64) {
     let sample = path.join("sample.jsonl.zst");
     let sent = folder.json(&["send", stream, sample.to_str().expect("text"), "--dir", dir, "--json"]);
     assert_eq!((&sent["accepted"], &sent["rejected"]), (&json!(events), &json!(0)), "{sent}");
+    // Every event goes through a function or an API; a drain does not wait for all of them.
+    within(Duration::from_secs(900), "everything is in the table", || {
+        folder.json(&["ledger", "--json", "--dir", dir])[stream]["in_flight"] == 0
+    });
     assert_eq!(running.stop(), Some(0));
     let ledger = folder.json(&["ledger", "--json", "--dir", dir]);
     assert_eq!(ledger[stream]["stored"], events, "{ledger}");

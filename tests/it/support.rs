@@ -230,10 +230,15 @@ pub fn post(
 }
 
 /// Asks again until it holds; panics after a minute.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    within(Duration::from_secs(60), what, holds);
+}
+
+/// Asks again until it holds; panics when it takes longer than that.
+pub fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "waited a minute for: {what}");
+        assert!(begun.elapsed() < limit, "waited {limit:?} for: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -30,7 +30,7 @@ impl Step {
         Ok(match plan {
             StepPlan::Join(plan) => Self::Join(Box::new(Join::new(plan.clone(), lookups)?)),
             StepPlan::Function(plan, on_failure) => Self::Function(plan.clone(), *on_failure),
-            StepPlan::Http(plan) => Self::Http(Box::new(HttpCall::new(HttpPlan::clone(plan)))),
+            StepPlan::Http(plan) => Self::Http(Box::new(HttpCall::new((**plan).clone()))),
         })
     }
 

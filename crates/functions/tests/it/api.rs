@@ -95,7 +95,7 @@ while True:
     assert_eq!(value(invoke(&host, "f", "\"status\"").await), json!(413));
     let whole = invoke(&host, "f", &PAYLOAD_BYTES_MAX.to_string()).await.expect("an answer");
     assert_eq!(whole.payload.len(), PAYLOAD_BYTES_MAX);
-    let (kind, _) = error(invoke(&host, "f", &(100 << 20).to_string()).await);
+    let (kind, _) = error(invoke(&host, "f", &(32 << 20).to_string()).await);
     assert_eq!(kind, "Function.ResponseSizeTooLarge");
     assert_eq!(value(invoke(&host, "f", "\"status\"").await), json!(413));
 }

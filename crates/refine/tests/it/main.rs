@@ -1,5 +1,6 @@
 //! Integration tests of the stages behind the log.
 
+mod apis;
 mod dedupe;
 mod determinism;
 mod formats;

@@ -328,13 +328,13 @@ fn steps_that_call_name_what_is_there() {
             "`score`",
         ),
         (
-            "transform: {functon: {name: score, columns: {a: text}}}",
-            "functon",
-            "transform.functon",
+            "transform: {function: {name: score, columns: {a: text}, retrys: 1}}",
+            "retrys",
+            "transform.function.retrys",
             "unknown key",
-            "`function`",
+            "`retries`",
         ),
-        ("transform: 7", "7", "transform", "found the number 7", "\"7\""),
+        ("transform: 7", "7", "transform", "found the number 7", ""),
         (
             "enrich: [http: {url: 'example.org/{a}', take: {a: text}}]",
             "'example",

@@ -32,8 +32,6 @@ pub struct Reach {
     outbound: Outbound,
     steps: HashMap<String, Step>,
     functions: OnceLock<Arc<dyn Functions>>,
-    /// Will there be functions?
-    expects_functions: bool,
     closing: CancellationToken,
     over: CancellationToken,
 }
@@ -50,15 +48,6 @@ struct Step {
 impl Reach {
     /// For a pipeline whose functions will be connected.
     pub fn open(definition: &Definition, clock: &Arc<dyn Clock>) -> Result<Arc<Self>> {
-        Self::build(definition, clock, true)
-    }
-
-    /// For work on a pipeline that no process runs: there are no functions.
-    pub fn without_functions(definition: &Definition, clock: &Arc<dyn Clock>) -> Result<Arc<Self>> {
-        Self::build(definition, clock, false)
-    }
-
-    fn build(definition: &Definition, clock: &Arc<dyn Clock>, expects_functions: bool) -> Result<Arc<Self>> {
         let pipeline = &definition.loaded.pipeline;
         let mut steps = HashMap::new();
         for (stream, settings) in &pipeline.streams {
@@ -75,7 +64,6 @@ impl Reach {
             outbound: Outbound::new(clock.clone())?,
             steps,
             functions: OnceLock::new(),
-            expects_functions,
             closing: CancellationToken::new(),
             over: CancellationToken::new(),
         }))
@@ -128,13 +116,9 @@ impl Reach {
 impl Outside for Reach {
     async fn invoke(&self, function: &str, payload: Bytes) -> Result<Bytes, CallError> {
         let Some(functions) = self.functions.get().cloned() else {
-            return Err(match self.expects_functions {
-                true => {
-                    CallError::Unavailable { why: "the functions are starting".into(), retry_after: None }
-                }
-                false => CallError::Impossible(format!(
-                    "the function `{function}` is only there while the pipeline runs; start it, and replay there"
-                )),
+            return Err(CallError::Unavailable {
+                why: "the functions are starting".into(),
+                retry_after: None,
             });
         };
         let call = Invocation { function: function.to_owned(), payload, ..Invocation::default() };

@@ -7,6 +7,7 @@
 //! that covers the offset, and a replay that was cut off counts for nothing.
 
 use crate::admin::Report;
+use crate::compute;
 use crate::definition::{Definition, StreamDefinition};
 use crate::layout::{Layout, LogKind};
 use crate::ledger::{Snapshot, settled_without_row};
@@ -114,6 +115,9 @@ pub async fn offline(
     let (layout, clock) = (&definition.layout, Arc::new(SystemClock) as Arc<dyn Clock>);
     let _lock = OwnerLock::acquire(&layout.state, &SystemClock)?;
     let state = Arc::new(State::open(layout.store())?);
+    let functions = compute::open_functions(definition, &state, &clock)?;
+    let outside = Reach::open(definition, &clock)?;
+    outside.connect(functions.clone());
     let resolved = Resolved::open(state, std::iter::once(name.to_string()))?.of(name);
     let lake = Lake::open(&definition.loaded.pipeline.storage, &definition.loaded.dir)?;
     let options = TableOptions { as_is: true, ..table_options(stream, &clock) };
@@ -125,9 +129,11 @@ pub async fn offline(
         table: lake.table(options).await?,
         resolved,
         generation: clock.now(),
-        outside: Reach::without_functions(definition, &clock)?,
+        outside,
     };
-    let replayed = job.run(stream, range, report).await?;
+    let replayed = job.run(stream, range, report).await;
+    compute::close_functions(&functions).await;
+    let replayed = replayed?;
     job.table.close().await?;
     job.rejects.close();
     job.outcomes.close();

@@ -27,11 +27,14 @@ use bourn_state::{Durability, Key, OwnerLock, State};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How often logs, tables and lookups are looked after.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
+
+/// How often old executions are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// How long a request with `ack=visible` waits for the tables.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -151,6 +154,7 @@ impl Pipeline {
 
     /// Rotation, retention, compaction and reloading, until cancelled.
     pub async fn maintain(self: Arc<Self>, cancel: CancellationToken) {
+        let mut swept = Instant::now();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -162,8 +166,11 @@ impl Pipeline {
                     Some(error) => tracing::warn!(lookup = reloaded.name, "keeping the old rows: {error}"),
                 }
             }
-            if let Some(compute) = self.compute.get() {
+            if let Some(compute) = self.compute.get()
+                && swept.elapsed() >= SWEEP_EVERY
+            {
                 compute.sweep().await;
+                swept = Instant::now();
             }
             for stream in self.streams.values() {
                 stream.gauge_lag();

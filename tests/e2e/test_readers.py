@@ -41,7 +41,7 @@ def lake(tmp_path_factory, flights):
         for n in range(COMMITS):
             part = rest[n * size : (n + 1) * size]
             assert pipeline.post(part, "?ack=visible").json()["accepted"] == size
-            until(lambda: pipeline.query("select in_flight from system.streams").json()[0]["in_flight"] == 0, "commit")
+            until(lambda: pipeline.query("select in_flight from system.streams where stream = 'flights'").json()[0]["in_flight"] == 0, "commit")
         pipeline.cli("compact", "flights")
         log = pipeline.folder / "lake/silver/flights/_delta_log"
         until(lambda: list(log.glob("*.checkpoint.parquet")), "a checkpoint")

@@ -60,7 +60,7 @@ pub fn add_functions(dir: &Path, count: usize) -> Result<()> {
         std::fs::write(&bootstrap, format!("#!/bin/sh\nexec '{}' bench echo-function\n", binary.display()))?;
         std::fs::set_permissions(&bootstrap, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         definition.push_str(&format!(
-            "  echo{index}: {{runtime: provided, memory: 1GiB, concurrency: {{max: 8}}}}\n"
+            "  echo{index}: {{runtime: provided, memory: 1GiB, concurrency: {{max: 32}}}}\n"
         ));
     }
     Ok(std::fs::write(dir.join("bourn.yaml"), definition)?)

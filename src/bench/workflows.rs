@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Executions begun at once.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
 /// An execution that takes longer stops the bench.
 const WAIT_MAX: Duration = Duration::from_secs(600);
 

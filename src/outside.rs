@@ -5,17 +5,17 @@
 //! is given up. The events of a batch that is cut short come again at the next start.
 
 use crate::definition::Definition;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bourn_config::{Connection, Enrich, HttpStep};
 use bourn_event::{Clock, Functions, Invocation, InvokeError};
+use bourn_integrations::connect;
 use bourn_integrations::outbound::{
     BreakerRule, CacheLimits, Look, Outbound, OutboundError, Policy, Request as HttpRequest, Retry, TtlCache,
 };
 use bourn_refine::{Cached, CallError, Fetched, Outside, Request, step_name};
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -40,8 +40,7 @@ pub struct Reach {
 struct Step {
     policy: Policy,
     headers: HeaderMap,
-    /// Addresses must begin with this.
-    only: Option<String>,
+    connection: Option<(String, Connection)>,
     cache: Option<TtlCache<Bytes, ()>>,
 }
 
@@ -134,15 +133,16 @@ impl Outside for Reach {
         let settings = self.step(step)?;
         let bad = |why: String| CallError::Failed(format!("the request to {step} cannot be sent: {why}"));
         let url = reqwest::Url::parse(&request.url).map_err(|error| bad(error.to_string()))?;
-        if settings.only.as_ref().is_some_and(|only| !url.as_str().starts_with(only.as_str())) {
-            return Err(bad("its connection is for other addresses".into()));
+        let mut headers = settings.headers.clone();
+        if let Some((name, connection)) = &settings.connection {
+            connect(name, connection, &url, &mut headers).map_err(bad)?;
         }
         let method = request.method.parse().map_err(|_| bad("unknown method".into()))?;
         let call = HttpRequest {
             endpoint: step.to_owned(),
             method,
             url,
-            headers: settings.headers.clone(),
+            headers,
             body: request.body.clone().unwrap_or_default(),
         };
         let (outbound, policy) = (self.outbound.clone(), settings.policy.clone());
@@ -212,7 +212,10 @@ impl Step {
         connections: &BTreeMap<String, Connection>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self> {
-        let connection = settings.connection.as_ref().and_then(|name| connections.get(name));
+        let connection = settings.connection.as_ref().and_then(|name| {
+            let connection = connections.get(name)?;
+            Some((name.clone(), connection.clone()))
+        });
         let (retry, breaker) = (&settings.retry, &settings.breaker);
         let policy = Policy {
             timeout: settings.timeout.0,
@@ -241,27 +244,14 @@ impl Step {
             };
             TtlCache::new(limits, clock.clone(), |answer: &Bytes| answer.len())
         });
-        let only = connection.and_then(|connection| connection.url.clone());
-        Ok(Self { policy, headers: headers(connection)?, only, cache })
+        if let Some((name, connection)) = &connection {
+            // Told now, and not with every event.
+            let own = reqwest::Url::parse(connection.url.as_deref().unwrap_or("http://localhost/"))?;
+            connect(name, connection, &own, &mut HeaderMap::new()).map_err(|why| anyhow!(why))?;
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(Self { policy, headers, connection, cache })
     }
-}
-
-fn headers(connection: Option<&Connection>) -> Result<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let secret = |text: &str| -> Result<HeaderValue> {
-        let mut value =
-            HeaderValue::from_str(text).context("a header's value has characters that no header may have")?;
-        value.set_sensitive(true);
-        Ok(value)
-    };
-    for (name, value) in connection.into_iter().flat_map(|connection| &connection.headers) {
-        headers.insert(HeaderName::from_bytes(name.as_bytes())?, secret(value.reveal())?);
-    }
-    if let Some(basic) = connection.and_then(|connection| connection.basic.as_ref()) {
-        let both = STANDARD.encode(format!("{}:{}", basic.user, basic.password.reveal()));
-        headers.insert(AUTHORIZATION, secret(&format!("Basic {both}"))?);
-    }
-    Ok(headers)
 }

@@ -164,7 +164,13 @@ async fn put_event(
 ) -> Result<(), (&'static str, String)> {
     let event = envelope(aws, caller, entry, id)?;
     let bus = entry.get("EventBusName").and_then(Value::as_str).map_or("default", last_part);
-    if bus != "default" || streams.names().iter().any(|name| name == bus) {
+    let is_stream = streams.names().iter().any(|name| name == bus);
+    if bus == "default" && !is_stream && on_event.is_none() {
+        // Answered as taken, it would be gone.
+        let why = "Event bus default does not exist: name a stream as EventBusName.";
+        return Err(("ResourceNotFoundException", why.into()));
+    }
+    if bus != "default" || is_stream {
         let caller = Caller { id, ..caller };
         let sent = send(streams, caller, execution, bus, event.to_string().into()).await.map_err(
             |error| match error {

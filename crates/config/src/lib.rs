@@ -17,7 +17,7 @@ mod overlay;
 mod reference;
 mod schema;
 mod secret;
-mod suggest;
+pub mod suggest;
 mod yaml;
 
 pub use fault::{Fault, Faults, Places};

@@ -1,7 +1,7 @@
 //! "Did you mean": the nearest of the names that would have been right.
 
 /// The candidate that `found` most likely was meant to be, if one is near enough.
-pub(crate) fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Longer text is not a slip of the fingers, and the distance costs the product of the lengths.
     if found.len() > 200 {
         return None;
@@ -25,7 +25,7 @@ fn likeness(found: &str, candidate: &str) -> f64 {
 }
 
 /// A hint for an unknown name: the nearest one, else all that there are.
-pub(crate) fn hint<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
+pub fn hint<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
     if let Some(name) = nearest(found, candidates.clone()) {
         return Some(format!("did you mean `{name}`?"));
     }

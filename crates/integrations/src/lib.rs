@@ -6,7 +6,6 @@
 mod connection;
 mod item;
 pub mod outbound;
-mod suggest;
 mod tasks;
 
 pub use connection::connect;

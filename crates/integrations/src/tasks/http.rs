@@ -10,7 +10,7 @@ use super::service::{Caller, object, uuid_of};
 use super::streams::attributes;
 use crate::connection::connect;
 use crate::outbound::{Outbound, OutboundError, Policy, Request, Response, Retry};
-use crate::suggest::hint;
+use bourn_config::suggest::hint;
 use bourn_config::{Connection, Notifier};
 use bourn_event::TaskFailure;
 use bytes::Bytes;

@@ -3,7 +3,7 @@
 use super::background::Background;
 use super::read::Reader;
 use super::service::{Caller, iso_time, uuid_of};
-use crate::suggest::hint;
+use bourn_config::suggest::hint;
 use bourn_event::{Clock, JobDone, Jobs, Micros, TaskFailure};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;

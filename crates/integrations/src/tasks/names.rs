@@ -1,9 +1,9 @@
 //! What a pipeline has, by name, and whether a definition may name a resource.
 
 use super::resource::{Refers, Resource, function_name, last_part};
-use crate::suggest::hint;
 use async_trait::async_trait;
 use bourn_config::Pipeline;
+use bourn_config::suggest::hint;
 use bourn_event::{TaskFailure, TaskRequest, Tasks};
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! Resources of Tasks: what each is called, what it takes, and which part of a pipeline it is about.
 
-use crate::suggest::{hint, nearest};
+use bourn_config::suggest::{hint, nearest};
 
 /// How a resource is named, which decides how its answers and errors look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

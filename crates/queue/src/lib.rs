@@ -19,12 +19,14 @@
 //!
 //! Deliberately absent: Arrow (columns are carried, never looked into), decoding of JSON, replication.
 
+mod active;
 mod book;
 mod consumer;
 mod error;
 mod files;
 pub mod format;
 mod fsck;
+mod group;
 mod log;
 mod pack;
 mod read;

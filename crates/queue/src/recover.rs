@@ -1,5 +1,6 @@
 //! Opening after a stop or a crash: surveys the newest segments, cuts a torn tail and names holes.
 
+use crate::active::Active;
 use crate::book::Book;
 use crate::error::LogError;
 use crate::files::{FileSystem, LogFile, read_up_to, write_all_at};
@@ -7,7 +8,6 @@ use crate::format::{self, FrameHeader};
 use crate::log::LogOptions;
 use crate::scan::{Payloads, Piece, ScanError, next_piece};
 use crate::segments::{self, Segment};
-use crate::writer::Active;
 use bourn_event::Offset;
 use serde::Serialize;
 use std::io::{self, IoSlice};

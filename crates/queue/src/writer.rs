@@ -9,52 +9,22 @@
 //! A failed sync is never tried again on the same file: the kernel may have dropped the pages and
 //! would report success. The group is written once more, into the new segment.
 
-use crate::book::{Verdict, judge, keep};
+use crate::active::Active;
 use crate::error::LogError;
-use crate::files::{LogFile, write_all_at};
-use crate::format::FrameHeader;
-use crate::pack::compress;
+use crate::files::write_all_at;
+use crate::group::{Frame, Group};
 use crate::segments::{self, Segment};
-use crate::shared::{Pending, Reply, Shared, Work};
-use bourn_event::{Ack, AppendError, Delivery, Micros, Offset, Receipt};
+use crate::shared::{Pending, Shared, Work};
+use bourn_event::{Ack, AppendError, Micros};
 use metrics::{Counter, Histogram};
-use std::collections::HashMap;
 use std::io::{self, IoSlice};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use xxhash_rust::xxh3::xxh3_64;
-
-/// A file grows by its own size, but by at least and at most this much.
-const ALLOCATE_BYTES_MIN: u64 = 256 << 10;
-const ALLOCATE_BYTES_MAX: u64 = 16 << 20;
-
-/// Groups up to this size are written over zeros that are on the disk already: then syncing them
-/// changes nothing but data, and costs no commit of the file system's journal.
-const SMALL_GROUP_BYTES_MAX: u64 = 64 << 10;
-static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
-
-const _: () = assert!(ALLOCATE_BYTES_MIN <= ALLOCATE_BYTES_MAX);
-const _: () = assert!(SMALL_GROUP_BYTES_MAX < ZEROS.len() as u64, "zeros last for some groups");
 
 /// A file that is written and removed to find out whether there is room again.
 const PROBE: &str = "probe";
 const PROBE_BYTES: usize = 64 << 10;
-
-/// The segment being written.
-pub(crate) struct Active {
-    pub file: Arc<dyn LogFile>,
-    pub path: PathBuf,
-    pub first_offset: Offset,
-    pub created_at: Micros,
-    /// Position behind the last durable frame.
-    pub bytes: u64,
-    /// Length of the file, preallocated zeros included.
-    pub allocated: u64,
-    /// Up to here the file has been written, be it with zeros.
-    pub zeroed: u64,
-}
 
 struct Figures {
     sync_seconds: Histogram,
@@ -70,26 +40,6 @@ pub(crate) struct Writer {
     /// Events acknowledged from memory that a failing disk lost since the last `sync`.
     lost_events: u64,
     headers: Vec<u8>,
-}
-
-/// A frame of the group being written.
-struct Frame {
-    header: FrameHeader,
-    zstd: Vec<u8>,
-    delivery: Delivery,
-}
-
-/// A caller of the group and what it will be told.
-struct Waiting {
-    reply: Option<Reply>,
-    ack: Ack,
-    receipt: Receipt,
-}
-
-#[derive(Default)]
-struct Group {
-    frames: Vec<Frame>,
-    waiting: Vec<Waiting>,
 }
 
 enum Failure {
@@ -208,64 +158,10 @@ impl Writer {
         }
     }
 
-    /// Gives every draft its offsets, leaving out what producers sent before.
-    fn plan(&mut self, appends: Vec<Pending>) -> Group {
+    fn plan(&self, appends: Vec<Pending>) -> Group {
         let state = self.shared.state.lock();
-        let group_first = state.book.end;
         let received_at = state.book.received_last.max(self.shared.options.clock.now());
-        let mut fresh: HashMap<String, u64> = HashMap::new();
-        let mut group = Group::default();
-        let mut next = group_first;
-        for Pending { packed, ack, reply } in appends {
-            let mut packed = packed;
-            let held = |id: &str| state.book.producers.get(id).map(|held| held.sequence);
-            let last = |id: &str| fresh.get(id).copied().or_else(|| held(id));
-            let count = match judge(&packed.spans, last) {
-                Verdict::All => packed.count,
-                Verdict::Nothing => 0,
-                Verdict::Some(kept) => {
-                    let (spans, payload) = keep(&packed.spans, &kept, &packed.draft.payload);
-                    match compress(&payload) {
-                        Ok(zstd) => packed.zstd = zstd,
-                        Err(error) => {
-                            reply.send(Err(error));
-                            continue;
-                        }
-                    }
-                    packed.xxh3 = xxh3_64(&packed.zstd);
-                    packed.spans = spans;
-                    packed.draft.payload = payload.into();
-                    packed.draft.columns = None;
-                    packed.spans.iter().map(|span| span.count).sum()
-                }
-            };
-            let (first_offset, end) = (next, next + Offset::from(count));
-            let receipt = Receipt { first_offset, end, repeated: packed.count - count };
-            group.waiting.push(Waiting { reply: Some(reply), ack, receipt });
-            if count == 0 {
-                continue;
-            }
-            for producer in packed.spans.iter().filter_map(|span| span.producer.as_ref()) {
-                let sequence = fresh.entry(producer.id.clone()).or_default();
-                *sequence = producer.sequence.max(*sequence);
-            }
-            let header = FrameHeader {
-                first_offset,
-                group_first,
-                received_at,
-                count,
-                uncompressed_len: packed.draft.payload.len() as u32,
-                compressed_len: packed.zstd.len() as u32,
-                payload_xxh3: packed.xxh3,
-                spans: Arc::clone(&packed.spans),
-            };
-            let payload = packed.draft.columns.is_none().then_some(packed.draft.payload);
-            let (spans, columns) = (packed.spans, packed.draft.columns);
-            let delivery = Delivery { first_offset, count, received_at, spans, payload, columns };
-            group.frames.push(Frame { header, zstd: packed.zstd, delivery });
-            next = end;
-        }
-        group
+        Group::plan(appends, &state.book, received_at)
     }
 
     /// Puts the group's frames on the disk, all or none.
@@ -568,42 +464,5 @@ impl Writer {
                 }
             }
         }
-    }
-}
-
-impl Group {
-    /// Answers everybody who asked for at most `ack` and was not answered yet.
-    fn answer(&mut self, ack: Ack, result: &Result<(), AppendError>) {
-        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.ack <= ack) {
-            if let Some(reply) = waiting.reply.take() {
-                reply.send(result.clone().map(|()| waiting.receipt));
-            }
-        }
-    }
-}
-
-impl Active {
-    /// Writes behind the last durable frame, `bytes` in all.
-    fn append(&mut self, parts: &mut [IoSlice<'_>], bytes: u64) -> io::Result<()> {
-        let needed = self.bytes + bytes;
-        if needed > self.allocated {
-            let room = needed + self.bytes.clamp(ALLOCATE_BYTES_MIN, ALLOCATE_BYTES_MAX);
-            // No room for more than the frames is no reason to refuse the frames.
-            if self.file.preallocate(self.bytes, room).is_ok() {
-                self.allocated = room;
-            }
-        }
-        if bytes <= SMALL_GROUP_BYTES_MAX && needed > self.zeroed {
-            self.zero_ahead();
-        }
-        write_all_at(&*self.file, parts, self.bytes)
-    }
-
-    /// Writes zeros into preallocated room. That it fails is no reason to refuse the frames.
-    fn zero_ahead(&mut self) {
-        let from = self.zeroed.max(self.bytes);
-        let room = self.allocated.saturating_sub(from).min(ZEROS.len() as u64);
-        let written = self.file.write_at(&[IoSlice::new(&ZEROS[..room as usize])], from);
-        self.zeroed = from + written.map_or(0, |written| written as u64);
     }
 }

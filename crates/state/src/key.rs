@@ -49,6 +49,8 @@ pub enum Key {
     TriggerOffset { stream: String },
     /// 243: how far a backfill has come.
     Backfill { name: String },
+    /// 244: an event on a bus, by its id: until its triggers have settled it, and a while longer.
+    BusEvent { id: String },
     /// 220: an asynchronous invocation that is not settled yet, in the order of arrival.
     PendingInvocation { function: String, sequence: u64 },
     /// 221: an asynchronous invocation that was given up and has no other place to go.
@@ -100,6 +102,8 @@ pub enum Key {
     WorkflowCounter,
     /// 218: how an execution ended.
     WorkflowOutcome { execution: u64 },
+    /// 219: the time that timers count, and how far the wall clock was set.
+    WorkflowClock,
 }
 
 /// The variants of [`Key`] by their stable number.
@@ -117,6 +121,7 @@ pub enum KeyKind {
     Run = 241,
     TriggerOffset = 242,
     Backfill = 243,
+    BusEvent = 244,
     PendingInvocation = 220,
     DeadInvocation = 221,
     KeyedItem = 260,
@@ -142,10 +147,11 @@ pub enum KeyKind {
     WorkflowTags = 216,
     WorkflowCounter = 217,
     WorkflowOutcome = 218,
+    WorkflowClock = 219,
 }
 
 impl KeyKind {
-    pub const ALL: [KeyKind; 36] = [
+    pub const ALL: [KeyKind; 38] = [
         Self::FormatVersion,
         Self::FinishedFile,
         Self::TableGeneration,
@@ -157,6 +163,7 @@ impl KeyKind {
         Self::Run,
         Self::TriggerOffset,
         Self::Backfill,
+        Self::BusEvent,
         Self::PendingInvocation,
         Self::DeadInvocation,
         Self::KeyedItem,
@@ -182,6 +189,7 @@ impl KeyKind {
         Self::WorkflowTags,
         Self::WorkflowCounter,
         Self::WorkflowOutcome,
+        Self::WorkflowClock,
     ];
 
     pub const fn number(self) -> u16 {
@@ -237,6 +245,7 @@ impl Key {
             Self::Run { .. } => KeyKind::Run,
             Self::TriggerOffset { .. } => KeyKind::TriggerOffset,
             Self::Backfill { .. } => KeyKind::Backfill,
+            Self::BusEvent { .. } => KeyKind::BusEvent,
             Self::PendingInvocation { .. } => KeyKind::PendingInvocation,
             Self::DeadInvocation { .. } => KeyKind::DeadInvocation,
             Self::KeyedItem { .. } => KeyKind::KeyedItem,
@@ -262,6 +271,7 @@ impl Key {
             Self::WorkflowTags { .. } => KeyKind::WorkflowTags,
             Self::WorkflowCounter => KeyKind::WorkflowCounter,
             Self::WorkflowOutcome { .. } => KeyKind::WorkflowOutcome,
+            Self::WorkflowClock => KeyKind::WorkflowClock,
         }
     }
 
@@ -280,7 +290,8 @@ impl Key {
             Self::Schedule { name: text }
             | Self::Run { id: text }
             | Self::TriggerOffset { stream: text }
-            | Self::Backfill { name: text } => put_text(text, &mut bytes),
+            | Self::Backfill { name: text }
+            | Self::BusEvent { id: text } => put_text(text, &mut bytes),
             Self::LakeUpload { stream, first_offset: offset } | Self::ResolvedReject { stream, offset } => {
                 put_text(stream, &mut bytes);
                 bytes.extend_from_slice(&offset.to_be_bytes());
@@ -364,7 +375,7 @@ impl Key {
             Self::WorkflowTags { arn } => {
                 put_text(arn, &mut bytes);
             }
-            Self::WorkflowCounter => {}
+            Self::WorkflowCounter | Self::WorkflowClock => {}
             Self::WorkflowOutcome { execution } => {
                 bytes.extend_from_slice(&execution.to_be_bytes());
             }
@@ -397,6 +408,7 @@ impl Key {
             KeyKind::Run => Self::Run { id: take_text(rest)? },
             KeyKind::TriggerOffset => Self::TriggerOffset { stream: take_text(rest)? },
             KeyKind::Backfill => Self::Backfill { name: take_text(rest)? },
+            KeyKind::BusEvent => Self::BusEvent { id: take_text(rest)? },
             KeyKind::PendingInvocation => {
                 Self::PendingInvocation { function: take_text(rest)?, sequence: take_number(rest)? }
             }
@@ -453,6 +465,7 @@ impl Key {
             KeyKind::WorkflowTags => Self::WorkflowTags { arn: take_text(rest)? },
             KeyKind::WorkflowCounter => Self::WorkflowCounter,
             KeyKind::WorkflowOutcome => Self::WorkflowOutcome { execution: take_number(rest)? },
+            KeyKind::WorkflowClock => Self::WorkflowClock,
         };
         rest.is_empty().then_some(key)
     }

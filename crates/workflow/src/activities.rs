@@ -223,7 +223,7 @@ impl Workflows {
     }
 
     fn map_run(&self, map_run: u64, record: MapRunRecord) -> Result<MapRunDescription, WorkflowError> {
-        let mut executions = engine::counts(&self.engine.state, map_run, record.total)?;
+        let mut executions = engine::counts(&self.engine.state, map_run, &record)?;
         executions.results_written = record.results_written;
         let parent = store::known(&self.engine.state, record.execution)?.map(|known| known.meta);
         let (execution_arn, machine_arn) =
@@ -240,8 +240,8 @@ impl Workflows {
             tolerated_failure_count: record.tolerated_count,
             items: MapRunCounts { total: record.items, ..executions },
             executions,
-            redrive_count: 0,
-            redriven_at: None,
+            redrive_count: record.redrive_count,
+            redriven_at: record.redriven_at,
         })
     }
 

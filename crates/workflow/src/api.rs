@@ -436,6 +436,8 @@ pub struct MachineFile {
 pub struct Swept {
     pub executions: u64,
     pub names: u64,
+    /// Definitions.
+    pub revisions: u64,
 }
 
 /// What the engine is doing now.

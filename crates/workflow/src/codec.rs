@@ -1,9 +1,8 @@
 //! How records are stored: a byte with the format's version, then the value in postcard's encoding.
-//!
 
 use crate::WorkflowError;
 use crate::error::ErrorKind;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Plain, format 1.
 const PLAIN: u8 = 1;
@@ -13,6 +12,11 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, WorkflowError> {
 }
 
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WorkflowError> {
+    decode_front(bytes)
+}
+
+/// The same of a record's first fields; what stands behind them is left.
+pub fn decode_front<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, WorkflowError> {
     match bytes.split_first() {
         Some((&PLAIN, rest)) => postcard::from_bytes(rest).map_err(|error| broken("cannot be read", &error)),
         Some((version, _)) => Err(WorkflowError::new(

@@ -4,7 +4,9 @@ use crate::api::*;
 use crate::arn::{self, Arn};
 use crate::codec::decode;
 use crate::data::Data;
-use crate::engine::{Command, Engine, ExpressEnd, NAME_KEPT, fingerprint, is_redrivable};
+use crate::engine::{
+    Command, Engine, ExpressEnd, NAME_KEPT, fingerprint, forget_map_runs, is_redrivable, parent_of,
+};
 use crate::machine::{Input, Meta};
 use crate::store::{self, Known, MachineRecord, Named, get};
 use crate::{ErrorKind, WorkflowError, Workflows};
@@ -136,6 +138,7 @@ impl Engine {
         let engine = self.clone();
         Box::pin(async move {
             engine.check_open()?;
+            let _in_use = engine.revisions.read().await;
             let record = engine.record(&request.machine_arn)?;
             let machine = engine.machine(&record.revision)?;
             let meta = engine.meta(request, record)?;
@@ -157,6 +160,7 @@ impl Engine {
         request: StartExecution,
     ) -> Result<SyncExecution, WorkflowError> {
         self.check_open()?;
+        let in_use = self.revisions.read().await;
         let record = self.record(&request.machine_arn)?;
         if record.machine_type != MachineType::Express {
             return Err(WorkflowError::new(
@@ -165,6 +169,7 @@ impl Engine {
             ));
         }
         let machine = self.machine(&record.revision)?;
+        drop(in_use);
         let meta = self.meta(request, record)?;
         let kept = meta.clone();
         let ExpressEnd { status, outcome } = self.run_express(meta, machine).await;
@@ -348,9 +353,7 @@ impl Workflows {
         let children = crate::engine::children(&self.engine.state, map_run);
         let mut numbers: Vec<u64> = Vec::new();
         for child in children {
-            if let (_, crate::engine::ChildRecord::Standard(seq)) = child? {
-                numbers.push(seq);
-            }
+            numbers.extend(child?.1.seq());
         }
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         Ok(Box::new(numbers.into_iter().map(Ok)))
@@ -377,8 +380,8 @@ impl Workflows {
         Ok(known.head.redriven_at.unwrap_or_else(|| self.engine.now().wall))
     }
 
-    /// Removes ended executions that are older than their machine's `history`, and names that may be
-    /// used again. For the scheduler to call now and then.
+    /// Removes ended executions that are older than their machine's `history`, names that may be used
+    /// again, and definitions that nothing refers to any more. For the scheduler to call now and then.
     pub async fn sweep(&self) -> Result<Swept, WorkflowError> {
         let now = self.engine.now().wall;
         let state = &self.engine.state;
@@ -388,11 +391,18 @@ impl Workflows {
         for entry in state.range_raw(&key(0), &key(store::key_time(now))) {
             let Key::WorkflowEnded { at, execution } = entry?.0 else { continue };
             let Some(known) = store::known(state, execution)? else { continue };
+            // A map run that is there looks at how its children ended.
+            if let Some((map_run, _)) = known.meta.map_run
+                && store::known(state, parent_of(map_run))?.is_some()
+            {
+                continue;
+            }
             let kept = self.kept_for(&known.meta.machine_name)?;
             if now - (at as Micros) < kept {
                 continue;
             }
             store::forget(state, &known, &mut writes)?;
+            forget_map_runs(state, execution, &mut writes)?;
             store::delete(&mut writes, Key::WorkflowEnded { at, execution });
             swept.executions += 1;
             if swept.executions.is_multiple_of(SWEEP_BATCH as u64) {
@@ -401,6 +411,7 @@ impl Workflows {
         }
         swept.names = self.sweep_names(now, &mut writes)?;
         store::commit(state, writes)?;
+        swept.revisions = self.engine.sweep_revisions().await?;
         Ok(swept)
     }
 

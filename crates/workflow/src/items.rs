@@ -49,6 +49,7 @@ pub async fn read(
     let body = objects.get(bucket, key, OBJECT_BYTES_MAX).await?;
     match kind {
         "MANIFEST" => manifest(objects, &reader.config, &body, max).await,
+        "PARQUET" => objects.parquet(body, max).await,
         kind => parse(kind, &reader.config, &body, max),
     }
 }
@@ -126,7 +127,9 @@ fn parse(kind: &str, config: &ReaderConfig, body: &[u8], max: usize) -> Result<V
             items.truncate(max);
             Ok(items)
         }
-        other => Err(fail(format!("InputType {other} is not supported: use CSV, JSON, JSONL or MANIFEST"))),
+        other => Err(fail(format!(
+            "InputType {other} is not supported: use CSV, JSON, JSONL, PARQUET or MANIFEST"
+        ))),
     }
 }
 

@@ -114,12 +114,13 @@ impl Engine {
         Ok(Arc::new(machine))
     }
 
-    fn save(
+    async fn save(
         &self,
         record: &MachineRecord,
         definition: &str,
         machine: Arc<Machine>,
     ) -> Result<(), WorkflowError> {
+        let _in_use = self.revisions.read().await;
         let mut writes = Vec::new();
         let key = Key::WorkflowRevision { hash: record.revision.clone() };
         put(&mut writes, key, &definition)?;
@@ -132,6 +133,44 @@ impl Engine {
     fn definition(&self, revision: &str) -> Result<String, WorkflowError> {
         let key = Key::WorkflowRevision { hash: revision.to_owned() };
         Ok(get(&self.state, &key)?.unwrap_or_default())
+    }
+
+    /// Deletes definitions that no machine has and no execution runs.
+    pub(crate) async fn sweep_revisions(&self) -> Result<u64, WorkflowError> {
+        if self.unused_revisions()?.is_empty() {
+            return Ok(0);
+        }
+        // Nothing begins while it is looked again: what was about to is stored by now.
+        let _alone = self.revisions.write().await;
+        let unused = self.unused_revisions()?;
+        let mut writes = Vec::new();
+        for hash in &unused {
+            store::delete(&mut writes, Key::WorkflowRevision { hash: hash.clone() });
+        }
+        store::commit(&self.state, writes)?;
+        Ok(unused.len() as u64)
+    }
+
+    fn unused_revisions(&self) -> Result<BTreeSet<String>, WorkflowError> {
+        let (from, to) =
+            (Key::WorkflowRevision { hash: String::new() }, Key::WorkflowExecution { execution: 0 });
+        let mut unused = BTreeSet::new();
+        for entry in self.state.range_raw(&from, &to) {
+            if let Key::WorkflowRevision { hash } = entry?.0 {
+                unused.insert(hash);
+            }
+        }
+        for record in self.machine_records()? {
+            unused.remove(&record.revision);
+        }
+        let key = |execution| Key::WorkflowExecution { execution };
+        for entry in self.state.range_raw(&key(0), &key(u64::MAX)) {
+            if unused.is_empty() {
+                break;
+            }
+            unused.remove(store::revision_of(&entry?.1)?);
+        }
+        Ok(unused)
     }
 
     fn machine_records(&self) -> Result<Vec<MachineRecord>, WorkflowError> {
@@ -188,7 +227,7 @@ impl Workflows {
                 history,
             };
             if before.as_ref() != Some(&record) {
-                engine.save(&record, &file.definition, machine)?;
+                engine.save(&record, &file.definition, machine).await?;
             }
             names.insert(file.name);
         }
@@ -243,7 +282,7 @@ impl Workflows {
             let message = format!("State Machine Already Exists: '{arn}'");
             return Err(WorkflowError::new(ErrorKind::StateMachineAlreadyExists, message));
         }
-        engine.save(&record, &request.definition, machine)?;
+        engine.save(&record, &request.definition, machine).await?;
         if !request.tags.is_empty() {
             self.tag(&arn, request.tags).await?;
         }
@@ -262,7 +301,7 @@ impl Workflows {
         record.role_arn = request.role_arn.unwrap_or(record.role_arn);
         record.logging = request.logging.map(|value| value.to_string()).or(record.logging);
         record.tracing = request.tracing.map(|value| value.to_string()).or(record.tracing);
-        engine.save(&record, &definition, machine)?;
+        engine.save(&record, &definition, machine).await?;
         Ok(MachineUpdated { updated_at: engine.now().wall, revision_id: record.revision })
     }
 

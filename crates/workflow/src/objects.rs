@@ -1,8 +1,10 @@
 //! The objects seam: what a distributed Map reads its items from and writes its results to.
 
 use async_trait::async_trait;
+use bourn_asl::errors;
 use bourn_event::TaskFailure;
 use bytes::Bytes;
+use serde_json::Value;
 
 /// An object in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,12 @@ pub trait Objects: Send + Sync {
 
     /// Writes it, replacing what was there; gives the etag.
     async fn put(&self, bucket: &str, key: &str, body: Bytes) -> Result<String, TaskFailure>;
+
+    /// The first `rows_max` rows of an Apache Parquet file, each a JSON object with a field per column.
+    async fn parquet(&self, body: Bytes, rows_max: usize) -> Result<Vec<Value>, TaskFailure> {
+        let _ = (body, rows_max);
+        Err(TaskFailure::new(errors::ITEM_READER_FAILED, "InputType PARQUET cannot be read here"))
+    }
 }
 
 /// There are none: every call fails.

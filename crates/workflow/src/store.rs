@@ -139,6 +139,25 @@ pub fn known(state: &State, execution: u64) -> Result<Option<Known>, WorkflowErr
     Ok(Some(Known { meta, head, outcome }))
 }
 
+/// The revision in a stored [`Meta`], found without reading the input that stands before it.
+pub fn revision_of(meta: &[u8]) -> Result<&str, WorkflowError> {
+    #[derive(Deserialize)]
+    struct Front<'a> {
+        _seq: u64,
+        #[serde(borrow)]
+        _names: [&'a str; 6],
+        _started_at: Micros,
+        #[serde(borrow)]
+        _input: &'a str,
+        _express: bool,
+        _events_max: u64,
+        _payload_bytes_max: u64,
+        #[serde(borrow)]
+        revision: &'a str,
+    }
+    Ok(crate::codec::decode_front::<Front<'_>>(meta)?.revision)
+}
+
 /// Events from `first` on (or, in reverse, from `first` back), at most `max`.
 pub fn events(
     state: &State,

@@ -39,6 +39,7 @@ fn encodings_are_golden() {
     check(Key::Run { id: text("20260101") }, 241, b"\0\xf120260101\0\x01");
     check(Key::TriggerOffset { stream: stream() }, 242, b"\0\xf2orders\0\x01");
     check(Key::Backfill { name: text("b") }, 243, b"\0\xf3b\0\x01");
+    check(Key::BusEvent { id: text("e") }, 244, b"\0\xf4e\0\x01");
     check(
         Key::PendingInvocation { function: text("score"), sequence: 1 },
         220,
@@ -71,6 +72,7 @@ fn encodings_are_golden() {
     );
     check(Key::WorkflowCounter, 217, b"\0\xd9");
     check(Key::WorkflowOutcome { execution: 1 }, 218, b"\0\xda\0\0\0\0\0\0\0\x01");
+    check(Key::WorkflowClock, 219, b"\0\xdb");
 }
 
 #[test]

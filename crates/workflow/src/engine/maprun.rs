@@ -1,30 +1,37 @@
 //! Map runs: the children of a distributed Map, each an execution of its own.
 //!
-//! A map run is a task like any other to the machine. Its runner starts children, waits for their ends
-//! and puts the result together. What it has done is found again after a crash: a child is stored under
-//! its index in the batch that starts it. Items that come from an object are read again.
+//! A map run is a task like any other to the machine. What it has done is found again after a crash: the
+//! inputs of its children are stored before the first of them starts, and a child is stored under its
+//! index in the batch that starts it. A redrive of the parent is another try of the same run: children that
+//! succeeded keep what they have put out, the others go on.
+//!
+//! ```text
+//! WorkflowMapRun    MapRunRecord
+//! WorkflowMapItems  Vec<Data>     inputs of children, in chunks; whole once the record says so
+//! WorkflowMapChild  ChildRecord   by its index
+//! ```
 
-use super::{Busy, Command, Engine, TaskId, runner::Job};
+mod drive;
+
+pub use drive::drive;
+
+use super::{Engine, runner::Job};
+use crate::WorkflowError;
 use crate::api::{ExecutionStatus, MapRunCounts};
 use crate::data::Data;
-use crate::items::{self, Results};
-use crate::machine::{Input, Meta, Outcome, base_context, rfc3339};
-use crate::store::{self, get, put};
-use crate::{ErrorKind, WorkflowError};
-use bourn_asl::{ExecutionType, Kind, MapState, Scope, Seeded, errors};
-use bourn_event::{Micros, TaskFailure};
+use crate::machine::{FrameId, Input, Outcome, TaskPhase};
+use crate::store::{self, Writes, get, put};
+use bourn_event::Micros;
 use bourn_state::{Key, State};
-use futures::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
-use tokio::sync::oneshot;
 
-/// Children at once, where the Map sets no bound or a higher one.
-const CONCURRENCY_MAX: usize = 1_000;
-
-/// A map run's number is its parent's and the try's, so that those of one parent lie together.
+/// A map run's number is its parent's and the first try's, so that those of one parent lie together.
 const TRY_BITS: u32 = 24;
+
+/// Inputs in one record, about.
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// A map run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,18 +47,70 @@ pub struct MapRunRecord {
     pub total: u64,
     pub items: u64,
     pub results_written: u64,
+    /// Are the inputs of all children stored?
+    pub has_inputs: bool,
+    pub redrive_count: u32,
+    pub redriven_at: Option<Micros>,
 }
 
-/// A child of a map run.
+/// A child of a map run. Persisted by position: new ones go to the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ChildRecord {
     Standard(u64),
     /// An Express child that has ended.
     Done(ExecutionStatus, Outcome),
+    /// A Standard child that began, or was driven again last, in this redrive of the run.
+    Redriven(u64, u32),
+    /// An Express child that ended in this redrive of the run.
+    DoneAgain(ExecutionStatus, Outcome, u32),
 }
 
-fn map_run_number(id: TaskId) -> u64 {
-    (id.0 << TRY_BITS) | (u64::from(id.2) & ((1 << TRY_BITS) - 1))
+impl ChildRecord {
+    /// Number of its execution, if it is Standard.
+    pub fn seq(&self) -> Option<u64> {
+        match self {
+            Self::Standard(seq) | Self::Redriven(seq, _) => Some(*seq),
+            Self::Done(..) | Self::DoneAgain(..) => None,
+        }
+    }
+
+    /// The redrive of the run that it was last at work in.
+    fn redrive(&self) -> u32 {
+        match self {
+            Self::Standard(_) | Self::Done(..) => 0,
+            Self::Redriven(_, redrive) | Self::DoneAgain(_, _, redrive) => *redrive,
+        }
+    }
+
+    /// How it stands; a child whose execution was swept had succeeded.
+    fn status(&self, state: &State) -> Result<ExecutionStatus, WorkflowError> {
+        Ok(match self {
+            Self::Done(status, _) | Self::DoneAgain(status, ..) => *status,
+            Self::Standard(seq) | Self::Redriven(seq, _) => {
+                store::known(state, *seq)?.map_or(ExecutionStatus::Succeeded, |known| known.head.status)
+            }
+        })
+    }
+}
+
+/// The number of the run that a Map's task is a try of.
+fn number(execution: u64, task: &TaskPhase) -> u64 {
+    number_of(execution, task.attempt, &task.parameters)
+}
+
+/// The same, of a job.
+pub fn number_of_job(job: &Job) -> u64 {
+    number_of(job.id.0, job.id.2, &job.parameters)
+}
+
+fn number_of(execution: u64, attempt: u32, parameters: &Data) -> u64 {
+    let first = parameters.value().get("run").and_then(Value::as_u64).unwrap_or_else(|| u64::from(attempt));
+    (execution << TRY_BITS) | (first & ((1 << TRY_BITS) - 1))
+}
+
+/// The execution that a map run belongs to.
+pub fn parent_of(map_run: u64) -> u64 {
+    map_run >> TRY_BITS
 }
 
 /// The map runs of an execution.
@@ -67,7 +126,7 @@ pub fn map_runs_of(state: &State, execution: u64) -> Result<Vec<(u64, MapRunReco
     Ok(runs)
 }
 
-/// The children of a map run, in their order, from `first` on.
+/// The children of a map run, in their order.
 pub fn children(
     state: &State,
     map_run: u64,
@@ -81,36 +140,37 @@ pub fn children(
 }
 
 /// How many children stand how.
-pub fn counts(state: &State, map_run: u64, total: u64) -> Result<MapRunCounts, WorkflowError> {
-    let mut counts = MapRunCounts { total, ..MapRunCounts::default() };
+pub fn counts(state: &State, map_run: u64, record: &MapRunRecord) -> Result<MapRunCounts, WorkflowError> {
+    let mut counts = MapRunCounts { total: record.total, ..MapRunCounts::default() };
     let mut begun = 0;
     for child in children(state, map_run) {
         begun += 1;
-        let status = match child?.1 {
-            ChildRecord::Done(status, _) => status,
-            ChildRecord::Standard(seq) => {
-                store::known(state, seq)?.map_or(ExecutionStatus::Succeeded, |known| known.head.status)
-            }
-        };
+        let child = child?.1;
+        let status = child.status(state)?;
+        let waits = record.status == ExecutionStatus::Running && child.redrive() < record.redrive_count;
         match status {
             ExecutionStatus::Running => counts.running += 1,
             ExecutionStatus::Succeeded => counts.succeeded += 1,
+            _ if waits => counts.pending_redrive += 1,
             ExecutionStatus::Failed => counts.failed += 1,
             ExecutionStatus::TimedOut => counts.timed_out += 1,
             ExecutionStatus::Aborted => counts.aborted += 1,
             ExecutionStatus::PendingRedrive => counts.pending_redrive += 1,
         }
     }
-    counts.pending = total.saturating_sub(begun);
+    counts.pending = record.total.saturating_sub(begun);
     Ok(counts)
 }
 
-/// Stops the children of a map run that nobody waits for any more.
-pub async fn abandon(engine: &Arc<Engine>, id: TaskId) -> Result<(), WorkflowError> {
-    let map_run = map_run_number(id);
+/// Stops the children of a map run that nobody waits for, or starts, any more.
+pub async fn abandon(engine: &Arc<Engine>, map_run: u64) -> Result<(), WorkflowError> {
+    // Those that were about to begin are stored by then.
+    engine.settle().await?;
     let standing: Vec<_> = children(&engine.state, map_run).collect::<Result<_, _>>()?;
     for (_, child) in standing {
-        if let ChildRecord::Standard(seq) = child {
+        if let Some(seq) = child.seq()
+            && child.status(&engine.state)? == ExecutionStatus::Running
+        {
             engine.input(seq, Input::Stop { error: None, cause: None }).await?;
         }
     }
@@ -133,268 +193,89 @@ fn finish(
     store::commit(&engine.state, writes)
 }
 
-/// Does a map run; gives the Map's result.
-pub async fn drive(engine: &Arc<Engine>, job: &Job, busy: &mut Option<Busy>) -> Result<Value, TaskFailure> {
-    let map_run = map_run_number(job.id);
-    let state = job.map_state.as_deref().and_then(|name| job.machine.find_state(name));
-    let Some(Kind::Map(map)) = state.map(|state| &state.kind) else {
-        return Err(TaskFailure::new(errors::RUNTIME, "The definition has no such Map."));
+/// Tells a map run that one of its children begins, or is driven again, in the batch that does it.
+pub fn begins(state: &State, seq: u64, child: (u64, u32), writes: &mut Writes) -> Result<(), WorkflowError> {
+    let (map_run, index) = child;
+    let run: Option<MapRunRecord> = get(state, &Key::WorkflowMapRun { map_run })?;
+    let record = match run.map_or(0, |run| run.redrive_count) {
+        0 => ChildRecord::Standard(seq),
+        redrive => ChildRecord::Redriven(seq, redrive),
     };
-    let run = Run { engine, job, map, map_run };
-    let done = run.all(busy).await;
-    let (status, written) = match &done {
-        Ok((_, written)) => (ExecutionStatus::Succeeded, *written),
-        Err(_) => (ExecutionStatus::Failed, 0),
-    };
-    finish(engine, map_run, status, written).map_err(stored)?;
-    done.map(|(result, _)| result)
+    put(writes, Key::WorkflowMapChild { map_run, index: u64::from(index) }, &record)
 }
 
-fn stored(error: WorkflowError) -> TaskFailure {
-    TaskFailure::new(errors::RUNTIME, error.to_string())
+/// Stores the inputs of all children, before any of them starts.
+fn store_inputs(state: &State, map_run: u64, inputs: &[Value]) -> Result<(), WorkflowError> {
+    let (mut chunk, mut bytes, mut number) = (Vec::new(), 0, 0);
+    for (index, input) in inputs.iter().enumerate() {
+        let input = Data::new(input.clone());
+        bytes += input.text().len();
+        chunk.push(input);
+        if bytes >= CHUNK_BYTES || index + 1 == inputs.len() {
+            let mut writes = Vec::new();
+            put(&mut writes, Key::WorkflowMapItems { map_run, chunk: number }, &chunk)?;
+            store::commit(state, writes)?;
+            chunk.clear();
+            (bytes, number) = (0, number + 1);
+        }
+    }
+    Ok(())
 }
 
-struct Run<'a> {
-    engine: &'a Arc<Engine>,
-    job: &'a Job,
-    map: &'a MapState,
-    map_run: u64,
+fn stored_inputs(state: &State, map_run: u64) -> Result<Vec<Value>, WorkflowError> {
+    let key = |chunk| Key::WorkflowMapItems { map_run, chunk };
+    let mut inputs = Vec::new();
+    for entry in state.range_raw(&key(0), &key(u64::MAX)) {
+        let chunk: Vec<Data> = crate::codec::decode(&entry?.1)?;
+        inputs.extend(chunk.into_iter().map(Data::into_value));
+    }
+    Ok(inputs)
 }
 
-struct Child {
-    index: u32,
-    status: ExecutionStatus,
-    outcome: Outcome,
+/// Deletes the map runs of an execution. Its children are executions, with ends of their own.
+pub fn forget(state: &State, execution: u64, writes: &mut Writes) -> Result<(), WorkflowError> {
+    for (map_run, _) in map_runs_of(state, execution)? {
+        let child = |index| Key::WorkflowMapChild { map_run, index };
+        let items = |chunk| Key::WorkflowMapItems { map_run, chunk };
+        let children = state.range_raw(&child(0), &child(u64::MAX));
+        for entry in children.chain(state.range_raw(&items(0), &items(u64::MAX))) {
+            store::delete(writes, entry?.0);
+        }
+        store::delete(writes, Key::WorkflowMapRun { map_run });
+    }
+    Ok(())
 }
 
-impl Run<'_> {
-    fn parameter(&self, key: &str) -> &Value {
-        self.job.parameters.value().get(key).unwrap_or(&Value::Null)
-    }
-
-    fn context(&self) -> Value {
-        let mut context = base_context(&self.job.meta, 0);
-        let name = self.job.map_state.clone().unwrap_or_default();
-        context["State"] =
-            json!({"Name": name, "EnteredTime": rfc3339(self.job.entered_at), "RetryCount": 0});
-        context
-    }
-
-    /// Evaluates something of the Map state.
-    fn eval<T>(
-        &self,
-        context: &Value,
-        what: impl FnOnce(&Scope<'_>) -> Result<T, bourn_asl::EvalError>,
-    ) -> Result<T, TaskFailure> {
-        let outside = Seeded::new(self.map_run, self.engine.now().wall.div_euclid(1_000));
-        let scope = Scope::new(self.parameter("input"), context, &self.job.visible, &outside);
-        what(&scope).map_err(|error| TaskFailure::new(error.error, error.cause))
-    }
-
-    async fn all(&self, busy: &mut Option<Busy>) -> Result<(Value, u64), TaskFailure> {
-        self.register(0, 0).map_err(stored)?;
-        let items = self.items().await?;
-        let inputs = self.inputs(&items)?;
-        self.register(inputs.len() as u64, items.len() as u64).map_err(stored)?;
-        let children = self.children(&inputs, busy).await?;
-        self.result(inputs, children).await
-    }
-
-    fn register(&self, total: u64, items: u64) -> Result<(), WorkflowError> {
-        let key = Key::WorkflowMapRun { map_run: self.map_run };
-        let now = self.engine.now().wall;
-        let record = match get::<MapRunRecord>(&self.engine.state, &key)? {
-            Some(record) => MapRunRecord { total, items, ..record },
-            None => MapRunRecord {
-                arn: self.arn().to_owned(),
-                execution: self.job.id.0,
-                status: ExecutionStatus::Running,
-                started_at: now,
-                ended_at: None,
-                max_concurrency: self.parameter("maxConcurrency").as_u64().unwrap_or(0) as u32,
-                tolerated_count: self.parameter("toleratedFailureCount").as_u64().unwrap_or(0),
-                tolerated_percentage: self.parameter("toleratedFailurePercentage").as_f64().unwrap_or(0.0),
-                total,
-                items,
-                results_written: 0,
-            },
-        };
-        let mut writes = Vec::new();
-        put(&mut writes, key, &record)?;
-        store::commit(&self.engine.state, writes)
-    }
-
-    fn arn(&self) -> &str {
-        self.parameter("mapRunArn").as_str().unwrap_or_default()
-    }
-
-    fn record(&self) -> Result<MapRunRecord, TaskFailure> {
-        let key = Key::WorkflowMapRun { map_run: self.map_run };
-        let record = get(&self.engine.state, &key).map_err(stored)?;
-        record.ok_or_else(|| TaskFailure::new(errors::RUNTIME, "The map run is gone."))
-    }
-
-    async fn items(&self) -> Result<Vec<Value>, TaskFailure> {
-        let Some(reader) = &self.map.reader else {
-            return Ok(self.parameter("items").as_array().cloned().unwrap_or_default());
-        };
-        let context = self.context();
-        let parameters = match &reader.parameters {
-            Some(template) => self.eval(&context, |scope| template.eval("ItemReader", scope))?,
-            None => Value::Null,
-        };
-        let max = match &reader.config.max_items {
-            Some(setting) => self.eval(&context, |scope| setting.value(scope))?,
-            None => Value::Null,
-        };
-        items::read(&*self.engine.options.objects, reader, &parameters, &max).await
-    }
-
-    /// The input of every child.
-    fn inputs(&self, items: &[Value]) -> Result<Vec<Value>, TaskFailure> {
-        let mut context = self.context();
-        let mut selected = Vec::with_capacity(items.len());
-        for (index, item) in items.iter().enumerate() {
-            let Some(selector) = &self.map.item_selector else {
-                selected.push(item.clone());
+impl Engine {
+    /// Map runs that count as running, but that no execution waits for: the last process ended before it
+    /// had stopped their children.
+    pub(super) fn orphaned_map_runs(&self) -> Result<Vec<u64>, WorkflowError> {
+        let (from, to) = (Key::WorkflowMapRun { map_run: 0 }, Key::WorkflowMapRun { map_run: u64::MAX });
+        let mut orphans = Vec::new();
+        for entry in self.state.range_raw(&from, &to) {
+            let (key, value) = entry?;
+            let (Key::WorkflowMapRun { map_run }, record) =
+                (key, crate::codec::decode::<MapRunRecord>(&value)?)
+            else {
                 continue;
             };
-            context["Map"] = json!({"Item": {"Index": index, "Value": item}});
-            selected.push(self.eval(&context, |scope| selector.eval("ItemSelector", scope))?);
-        }
-        let Some(batcher) = &self.map.batcher else { return Ok(selected) };
-        let context = self.context();
-        let setting = |setting: &Option<bourn_asl::Setting>| match setting {
-            Some(setting) => self.eval(&context, |scope| setting.count(scope)),
-            None => Ok(0),
-        };
-        let (items_max, bytes_max) = (setting(&batcher.max_items)?, setting(&batcher.max_bytes)?);
-        let common = match &batcher.input {
-            Some(template) => Some(self.eval(&context, |scope| template.eval("BatchInput", scope))?),
-            None => None,
-        };
-        Ok(items::batches(selected, items_max, bytes_max, common.as_ref()))
-    }
-
-    /// Runs all children, as many at once as may be.
-    async fn children(&self, inputs: &[Value], busy: &mut Option<Busy>) -> Result<Vec<Child>, TaskFailure> {
-        let mut ended = Vec::with_capacity(inputs.len());
-        let mut running = FuturesUnordered::new();
-        let (mut next, mut failed) = (0, 0_u64);
-        loop {
-            let record = self.record()?;
-            let bound = match record.max_concurrency as usize {
-                0 => CONCURRENCY_MAX,
-                bound => bound.min(CONCURRENCY_MAX),
-            };
-            while running.len() < bound && next < inputs.len() {
-                running.push(self.child(next as u32, inputs.get(next).cloned().unwrap_or_default()));
-                next += 1;
-            }
-            // What waits for other executions is not busy: they are.
-            drop(busy.take());
-            let done = running.next().await;
-            *busy = Some(self.engine.busy());
-            let Some(child) = done else { break };
-            let child = child.map_err(stored)?;
-            failed += u64::from(child.status != ExecutionStatus::Succeeded);
-            ended.push(child);
-            if exceeded(&record, failed, inputs.len() as u64) {
-                drop(running);
-                abandon(self.engine, self.job.id).await.map_err(stored)?;
-                return Err(TaskFailure::new(
-                    errors::EXCEED_TOLERATED_FAILURE_THRESHOLD,
-                    "The specified tolerated failure threshold was exceeded",
-                ));
+            if record.status == ExecutionStatus::Running && !self.awaits_map_run(record.execution, map_run)? {
+                orphans.push(map_run);
             }
         }
-        ended.sort_unstable_by_key(|child| child.index);
-        Ok(ended)
+        Ok(orphans)
     }
 
-    async fn child(&self, index: u32, input: Value) -> Result<Child, WorkflowError> {
-        let engine = self.engine;
-        let key = Key::WorkflowMapChild { map_run: self.map_run, index: u64::from(index) };
-        let seq = match get::<ChildRecord>(&engine.state, &key)? {
-            Some(ChildRecord::Done(status, outcome)) => return Ok(Child { index, status, outcome }),
-            Some(ChildRecord::Standard(seq)) => seq,
-            None => {
-                let meta = self.child_meta(index, input)?;
-                if self.map.execution_type == ExecutionType::Express {
-                    let end = engine.run_express(meta, self.job.machine.clone()).await;
-                    let record = ChildRecord::Done(end.status, end.outcome.clone());
-                    let mut writes = Vec::new();
-                    put(&mut writes, key, &record)?;
-                    store::commit(&engine.state, writes)?;
-                    return Ok(Child { index, status: end.status, outcome: end.outcome });
-                }
-                let (reply, answer) = oneshot::channel();
-                let worker = meta.seq as usize % super::WORKERS;
-                let machine = self.job.machine.clone();
-                engine.send(Command::Start { worker, meta: Box::new(meta), machine, reply })?;
-                answer.await.map_err(|_| WorkflowError::closed())??.0
+    fn awaits_map_run(&self, execution: u64, map_run: u64) -> Result<bool, WorkflowError> {
+        let key = |frame| Key::WorkflowInFlight { execution, frame };
+        let Some(ex) = self.load(execution)? else { return Ok(false) };
+        for entry in self.state.range_raw(&key(0), &key(u64::MAX)) {
+            let Key::WorkflowInFlight { frame, .. } = entry?.0 else { continue };
+            let task = ex.frames.get(&(frame as FrameId)).and_then(|frame| frame.task());
+            if task.is_some_and(|task| number(execution, task) == map_run) {
+                return Ok(true);
             }
-        };
-        loop {
-            let told = engine.watch(seq);
-            let known = store::known(&engine.state, seq)?
-                .ok_or_else(|| WorkflowError::new(ErrorKind::ExecutionDoesNotExist, "a child is gone"))?;
-            if let Some(outcome) = known.outcome {
-                return Ok(Child { index, status: known.head.status, outcome });
-            }
-            let _ = told.await;
         }
-    }
-
-    fn child_meta(&self, index: u32, input: Value) -> Result<Meta, WorkflowError> {
-        let parent = &self.job.meta;
-        let label = self.arn().rsplit('/').next().and_then(|rest| rest.split(':').next()).unwrap_or_default();
-        let name = uuid::Uuid::from_u64_pair(self.map_run, u64::from(index)).to_string();
-        let machine_name = format!("{}/{label}", parent.machine_name);
-        let base = parent.machine_arn.replacen(":stateMachine:", ":execution:", 1);
-        Ok(Meta {
-            seq: self.engine.number(index as usize % super::WORKERS)?,
-            arn: format!("{base}/{label}:{name}"),
-            name,
-            machine_arn: format!("{}/{label}", parent.machine_arn),
-            machine_name,
-            started_at: self.engine.now().wall,
-            input: Data::new(input),
-            express: self.map.execution_type == ExecutionType::Express,
-            map_state: self.job.map_state.clone(),
-            map_run: Some((self.map_run, index)),
-            ..(**parent).clone()
-        })
-    }
-
-    async fn result(&self, inputs: Vec<Value>, children: Vec<Child>) -> Result<(Value, u64), TaskFailure> {
-        let Some(writer) = self.map.writer.as_ref().filter(|writer| writer.resource.is_some()) else {
-            let outputs = children.into_iter().filter_map(|child| child.outcome.output);
-            return Ok((Value::Array(outputs.map(Data::into_value).collect()), 0));
-        };
-        let context = self.context();
-        let parameters = match &writer.parameters {
-            Some(template) => self.eval(&context, |scope| template.eval("ResultWriter", scope))?,
-            None => Value::Null,
-        };
-        let written = children.len() as u64;
-        let results = children.into_iter().map(|child| {
-            let input = inputs.get(child.index as usize).cloned().unwrap_or_default();
-            items::ItemResult { input, status: child.status, outcome: child.outcome }
-        });
-        let results = Results { map_run_arn: self.arn(), results: results.collect() };
-        let result = items::write(&*self.engine.options.objects, writer, &parameters, results).await?;
-        Ok((result, written))
-    }
-}
-
-/// Have more children failed than may? Either bound that is set counts; without any, one is too many.
-fn exceeded(record: &MapRunRecord, failed: u64, total: u64) -> bool {
-    let (count, percentage) = (record.tolerated_count, record.tolerated_percentage);
-    let by_count = count > 0 && failed > count;
-    let by_share = percentage > 0.0 && failed as f64 * 100.0 > total as f64 * percentage;
-    match (count > 0, percentage > 0.0) {
-        (false, false) => failed > 0,
-        _ => by_count || by_share,
+        Ok(false)
     }
 }

@@ -18,6 +18,9 @@ mod changes;
 mod commit;
 mod express;
 mod maprun;
+mod pace;
+#[cfg(test)]
+mod properties;
 mod runner;
 mod timers;
 mod worker;
@@ -25,24 +28,23 @@ mod worker;
 pub use changes::fingerprint;
 pub use commit::{Commit, Effect};
 pub use express::ExpressEnd;
-pub use maprun::{ChildRecord, MapRunRecord, children, counts, map_runs_of};
+pub use maprun::{MapRunRecord, children, counts, forget as forget_map_runs, map_runs_of, parent_of};
 pub use worker::{Command, NAME_KEPT};
 
 use crate::error::ErrorKind;
-use crate::machine::{FrameId, Input, Meta, Now, TimerRef};
-use crate::service::{Options, Pace};
+use crate::machine::{FrameId, Input, Meta, TimerRef};
+use crate::service::Options;
 use crate::store;
 use crate::{WorkflowError, api::Activeness};
 use bourn_asl::Machine;
-use bourn_event::Micros;
 use bourn_state::{Key, State, StoreOptions};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, RwLock, oneshot};
 use tokio::task::AbortHandle;
 
 /// How many workers take steps.
@@ -80,16 +82,21 @@ pub struct Engine {
     closing: AtomicBool,
     next_seq: Mutex<(u64, u64)>,
     machines: Mutex<HashMap<String, Arc<Machine>>>,
+    /// Held by who is about to store something that refers to a definition, so that it is not swept.
+    pub revisions: RwLock<()>,
     /// Names of activities.
     pub activities: Mutex<HashSet<String>>,
     /// Told of every offered task.
     pub offered: Notify,
     waiters: Mutex<HashMap<u64, Vec<oneshot::Sender<()>>>>,
-    /// Tasks at work, and whether each is a map run.
-    running: Mutex<HashMap<TaskId, (AbortHandle, bool)>>,
+    /// Tasks at work, each with the map run that it is, if it is one.
+    running: Mutex<HashMap<TaskId, (AbortHandle, Option<u64>)>>,
+    /// Map runs whose children are being stopped, and who is told when one is through.
+    abandoning: Mutex<HashSet<u64>>,
+    abandoned: Notify,
     /// Express executions that nobody waits for.
     apart: Mutex<Vec<AbortHandle>>,
-    anchor: (Micros, Instant),
+    steady: pace::Steady,
 }
 
 /// Something is under way, for as long as this lives.
@@ -109,7 +116,7 @@ impl Engine {
         let reserved = store::get::<u64>(&state, &Key::WorkflowCounter)?.unwrap_or(WORKERS as u64);
         let (commits, commit_queue) = std::sync::mpsc::sync_channel(COMMITS_MAX);
         let (workers, queues): (Vec<_>, Vec<_>) = (0..WORKERS).map(|_| std::sync::mpsc::channel()).unzip();
-        let anchor = (options.clock.now(), Instant::now());
+        let steady = pace::Steady::resume(&state, &*options.clock)?;
         let engine = Arc::new(Self {
             state,
             handle: Handle::current(),
@@ -124,12 +131,15 @@ impl Engine {
             closing: AtomicBool::new(false),
             next_seq: Mutex::new((reserved, reserved)),
             machines: Mutex::default(),
+            revisions: RwLock::default(),
             activities: Mutex::default(),
             offered: Notify::new(),
             waiters: Mutex::default(),
             running: Mutex::default(),
+            abandoning: Mutex::default(),
+            abandoned: Notify::new(),
             apart: Mutex::default(),
-            anchor,
+            steady,
             options,
         });
         engine.recover()?;
@@ -177,6 +187,9 @@ impl Engine {
                 self.send(Command::Resume { seq: execution, frame: frame as FrameId })?;
             }
         }
+        for map_run in self.orphaned_map_runs()? {
+            self.abandon_map_run(map_run, None);
+        }
         Ok(())
     }
 
@@ -184,6 +197,9 @@ impl Engine {
     pub async fn close(self: &Arc<Self>) {
         if self.closing.swap(true, Ordering::SeqCst) {
             return;
+        }
+        if let Err(error) = self.look_at_clocks(true) {
+            tracing::error!(%error, "the time cannot be written down");
         }
         let mut tasks: Vec<AbortHandle> = self.running.lock().drain().map(|(_, (task, _))| task).collect();
         tasks.append(&mut self.apart.lock());
@@ -205,15 +221,6 @@ impl Engine {
         while tasks.iter().any(|task| !task.is_finished()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-    }
-
-    pub fn now(&self) -> Now {
-        let wall = self.options.clock.now();
-        let steady = match self.options.pace {
-            Pace::Virtual => wall,
-            Pace::Steady => self.anchor.0 + self.anchor.1.elapsed().as_micros() as Micros,
-        };
-        Now { wall, steady }
     }
 
     pub fn activeness(&self) -> Activeness {
@@ -276,6 +283,16 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Input { seq, input, expect: None, reply: Some(reply) })?;
         answer.await.map_err(|_| WorkflowError::closed())?
+    }
+
+    /// Waits until everything that the workers were told is durable.
+    pub(crate) async fn settle(self: &Arc<Self>) -> Result<(), WorkflowError> {
+        for worker in 0..WORKERS {
+            let (reply, answer) = oneshot::channel();
+            self.send(Command::Settle { worker, reply })?;
+            answer.await.map_err(|_| WorkflowError::closed())??;
+        }
+        Ok(())
     }
 
     /// The definition of a revision, parsed.

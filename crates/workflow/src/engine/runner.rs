@@ -9,6 +9,8 @@ use bourn_asl::{Machine, Variables};
 use bourn_event::{Micros, TaskFailure, TaskRequest};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 /// What a runner has to do.
@@ -27,7 +29,8 @@ pub struct Job {
 
 impl Engine {
     pub(super) fn run_task(self: &Arc<Self>, job: Job) {
-        let (engine, id, is_map_run) = (self.clone(), job.id, job.map_state.is_some());
+        let (engine, id) = (self.clone(), job.id);
+        let map_run = job.map_state.is_some().then(|| maprun::number_of_job(&job));
         let mut running = self.running.lock();
         if running.contains_key(&id) || self.check_open().is_err() {
             return;
@@ -42,20 +45,32 @@ impl Engine {
             }
             drop(busy);
         });
-        running.insert(id, (task.abort_handle(), is_map_run));
+        running.insert(id, (task.abort_handle(), map_run));
     }
 
     pub(super) fn cancel_task(self: &Arc<Self>, id: TaskId) {
-        let Some((task, is_map_run)) = self.running.lock().remove(&id) else { return };
+        let Some((task, map_run)) = self.running.lock().remove(&id) else { return };
         task.abort();
-        if is_map_run {
-            let engine = self.clone();
-            self.handle.spawn(async move {
-                if let Err(error) = maprun::abandon(&engine, id).await {
-                    tracing::error!(%error, "the children of a map run cannot be stopped");
-                }
-            });
+        if let Some(map_run) = map_run {
+            self.abandon_map_run(map_run, Some(task));
         }
+    }
+
+    /// Stops the children of a map run whose runner was told to go. Who goes on with that run waits until
+    /// this is over.
+    pub(super) fn abandon_map_run(self: &Arc<Self>, map_run: u64, runner: Option<AbortHandle>) {
+        let engine = self.clone();
+        self.abandoning.lock().insert(map_run);
+        self.handle.spawn(async move {
+            while runner.as_ref().is_some_and(|runner| !runner.is_finished()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            if let Err(error) = maprun::abandon(&engine, map_run).await {
+                tracing::error!(%error, "the children of a map run cannot be stopped");
+            }
+            engine.abandoning.lock().remove(&map_run);
+            engine.abandoned.notify_waiters();
+        });
     }
 
     async fn work(self: &Arc<Self>, job: &Job, busy: &mut Option<Busy>) -> Option<Input> {

@@ -11,7 +11,7 @@ use bourn_state::Key;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// Timers due within this are held in memory.
@@ -133,10 +133,17 @@ pub fn spawn(engine: &Arc<Engine>) {
     let weak = engine.weak();
     let look = if engine.options.pace == Pace::Virtual { LOOK_VIRTUAL } else { LOOK };
     engine.handle.spawn(async move {
+        let mut looked = None;
         loop {
             let Some(engine) = weak.upgrade() else { return };
             if engine.check_open().is_err() {
                 return;
+            }
+            if looked.is_none_or(|at: Instant| at.elapsed() >= LOOK) {
+                looked = Some(Instant::now());
+                if let Err(error) = engine.look_at_clocks(false) {
+                    tracing::error!(%error, "the time cannot be written down");
+                }
             }
             let now = engine.now();
             if let Err(error) = engine.read_timers(now) {

@@ -49,6 +49,11 @@ pub enum Command {
         seq: u64,
         frame: FrameId,
     },
+    /// Answers when everything that the worker was told before is durable.
+    Settle {
+        worker: usize,
+        reply: oneshot::Sender<Result<bool, WorkflowError>>,
+    },
     Close,
     Counted(Box<Command>, Busy),
 }
@@ -56,7 +61,7 @@ pub enum Command {
 impl Command {
     pub fn worker(&self) -> usize {
         match self {
-            Self::Start { worker, .. } => *worker,
+            Self::Start { worker, .. } | Self::Settle { worker, .. } => *worker,
             Self::Input { seq, .. } | Self::Timer { seq, .. } | Self::Resume { seq, .. } => {
                 *seq as usize % WORKERS
             }
@@ -146,6 +151,9 @@ impl Worker<'_> {
                 let resumed = self.resume(seq, frame, busy);
                 self.report(seq, resumed);
             }
+            Command::Settle { reply, .. } => {
+                self.commit(Writes::new(), vec![Effect::Reply(reply, true)], busy);
+            }
             Command::Close => {}
         }
     }
@@ -203,9 +211,8 @@ impl Worker<'_> {
             writes.push((key, Some(Vec::new())));
             effects.push(Effect::Started);
         }
-        if let Some((map_run, index)) = meta.map_run {
-            let key = Key::WorkflowMapChild { map_run, index: u64::from(index) };
-            put(&mut writes, key, &super::ChildRecord::Standard(seq))?;
+        if let Some(child) = meta.map_run {
+            super::maprun::begins(&self.engine.state, seq, child, &mut writes)?;
         }
         let name = (meta.machine_name.clone(), meta.name.clone());
         let mut ex = Execution::new(Arc::new(meta), machine);
@@ -316,8 +323,9 @@ impl Worker<'_> {
             writes.push((store::index_key(&ex.meta.machine_name, running, execution), Some(Vec::new())));
         }
         put(writes, name_key(&ex.meta.machine_name, &ex.meta.name), &named(ex, None))?;
-        if ex.meta.map_run.is_none() {
-            effects.push(Effect::Started);
+        match ex.meta.map_run {
+            Some(child) => super::maprun::begins(&self.engine.state, execution, child, writes)?,
+            None => effects.push(Effect::Started),
         }
         Ok(())
     }

@@ -170,8 +170,9 @@ impl Step<'_> {
 
     /// Nothing in the state takes the failure: it is its flow's.
     fn hand_up(&mut self, id: FrameId, state: &State, failure: Failure) {
-        if !matches!(self.ex.frames.get(&id).map(|f| &f.phase), Some(Phase::Map(_) | Phase::Parallel { .. }))
-        {
+        let keeps =
+            |phase: &Phase| matches!(phase, Phase::Map(_) | Phase::Parallel { .. } | Phase::CutRun(_));
+        if !frame_phase(self.ex, id).is_some_and(keeps) {
             self.frame(id).phase = Phase::Cut;
         }
         let Some((parent, index, last)) =
@@ -201,7 +202,7 @@ impl Step<'_> {
         let above = self.ex.state_of(&machine, id);
         for child in children {
             let Some(frame) = self.ex.frames.get(&child) else { continue };
-            if matches!(frame.phase, Phase::Ended(_) | Phase::Cut) {
+            if matches!(frame.phase, Phase::Ended(_) | Phase::Cut | Phase::CutRun(_)) {
                 continue;
             }
             let index = frame.index;
@@ -227,7 +228,12 @@ impl Step<'_> {
                 self.frame(id).phase = Phase::Cut;
             }
             Phase::Again => self.frame(id).phase = Phase::Cut,
-            Phase::Enter | Phase::Parallel { .. } | Phase::Map(_) | Phase::Ended(_) | Phase::Cut => {}
+            Phase::Enter
+            | Phase::Parallel { .. }
+            | Phase::Map(_)
+            | Phase::Ended(_)
+            | Phase::Cut
+            | Phase::CutRun(_) => {}
         }
     }
 
@@ -286,17 +292,24 @@ impl Step<'_> {
         let previous = self.ex.head.next_event - 1;
         let event = self.record(previous, EventKind::ExecutionRedriven, || vec![Field::RedriveCount(count)]);
         let machine = self.ex.machine.clone();
-        if let Some(seconds) = machine.timeout_seconds {
+        if self.ex.meta.map_state.is_none()
+            && let Some(seconds) = machine.timeout_seconds
+        {
             self.ex.head.timeout = Some(self.set_timer(ROOT, seconds as f64));
         }
         let frames: Vec<FrameId> = self.ex.frames.keys().copied().collect();
         for id in frames {
             let frame = self.frame(id);
-            match frame.phase {
+            match &frame.phase {
                 Phase::Cut => {
                     frame.phase = Phase::Again;
                     frame.retries.clear();
                     frame.last = event;
+                }
+                Phase::CutRun(task) => {
+                    let task = TaskPhase::clone(task);
+                    self.redrive_map_run(id, task, event);
+                    continue;
                 }
                 Phase::Enter => {}
                 _ => continue,

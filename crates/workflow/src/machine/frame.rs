@@ -58,7 +58,7 @@ pub struct TimerRef {
     pub wall: bool,
 }
 
-/// What a frame does between two steps.
+/// What a frame does between two steps. Persisted by position: new ones go to the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Phase {
     /// About to enter its state. Never stored.
@@ -79,6 +79,8 @@ pub enum Phase {
     Ended(Data),
     /// Its execution ended before it did; a redrive goes on here.
     Cut,
+    /// The same, with a map run whose children a redrive goes on with.
+    CutRun(Box<TaskPhase>),
 }
 
 /// A task, a worker's task, or a map run.

@@ -47,7 +47,7 @@ pub type FrameId = u32;
 /// The frame of the execution itself.
 pub const ROOT: FrameId = 0;
 
-/// What never changes about an execution.
+/// What never changes about an execution. `store::revision_of` reads its fields up to the revision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
     /// Its number in this store.

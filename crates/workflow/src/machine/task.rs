@@ -133,6 +133,27 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// Goes on with a map run, behind the event of its execution's redrive: another try of the same run,
+    /// so that nothing of the last try is taken for this one's.
+    pub(super) fn redrive_map_run(&mut self, id: FrameId, task: TaskPhase, behind: u64) {
+        let attempt = self.next_attempt();
+        let mut parameters = task.parameters.into_value();
+        let run = parameters.get("run").and_then(Value::as_u64).unwrap_or_else(|| u64::from(task.attempt));
+        let count = parameters.get("redriveCount").and_then(Value::as_u64).unwrap_or(0) + 1;
+        let arn = parameters.get("mapRunArn").and_then(Value::as_str).unwrap_or_default().to_owned();
+        parameters["run"] = json!(run);
+        parameters["redriveCount"] = json!(count);
+        let event = self.record(behind, EventKind::MapRunRedriven, || {
+            vec![Field::MapRunArn(arn), Field::RedriveCount(count)]
+        });
+        let frame = self.frame(id);
+        frame.retries.clear();
+        frame.last = event;
+        let parameters = Data::new(parameters);
+        frame.phase = Phase::Task(Box::new(TaskPhase { parameters, ..TaskPhase::new(attempt, None) }));
+        self.act(Action::Task { frame: id, attempt });
+    }
+
     /// The task that a frame waits for, if it is this try of it.
     fn awaited(&self, id: FrameId, attempt: u32) -> Option<&TaskPhase> {
         self.ex.frames.get(&id)?.task().filter(|task| task.attempt == attempt)
@@ -279,6 +300,9 @@ impl Step<'_> {
         self.frame(id).phase = Phase::Cut;
         let Some(state) = self.ex.state_of(&machine, id) else { return };
         let attempt = task.attempt;
+        if matches!(state.kind, Kind::Map(_)) {
+            self.frame(id).phase = Phase::CutRun(Box::new(task.clone()));
+        }
         match resource_of(state) {
             Resource::Activity(activity) if !task.taken => {
                 self.act(Action::Withdraw { frame: id, attempt, activity });

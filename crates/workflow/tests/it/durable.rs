@@ -28,13 +28,13 @@ fn script() -> Script {
     Script::of(&json!({"lambdas": {FUNCTION: {"kind": "echo"}}}))
 }
 
-async fn create(workflows: &Workflows, name: &str, definition: &Value) -> String {
+pub async fn create(workflows: &Workflows, name: &str, definition: &Value) -> String {
     let request =
         CreateMachine { name: name.into(), definition: definition.to_string(), ..CreateMachine::default() };
     workflows.create_machine(request).await.expect("is made").arn
 }
 
-fn start(machine_arn: &str, name: &str, input: &Value) -> StartExecution {
+pub fn start(machine_arn: &str, name: &str, input: &Value) -> StartExecution {
     StartExecution {
         machine_arn: machine_arn.into(),
         name: Some(name.into()),
@@ -43,7 +43,7 @@ fn start(machine_arn: &str, name: &str, input: &Value) -> StartExecution {
     }
 }
 
-async fn kinds(workflows: &Workflows, arn: &str) -> Vec<&'static str> {
+pub async fn kinds(workflows: &Workflows, arn: &str) -> Vec<&'static str> {
     let mut request = GetHistory::of(arn);
     request.page.max_results = 1_000;
     let page = workflows.history(request).await.expect("a history");
@@ -142,8 +142,8 @@ async fn a_name_is_given_once_and_the_same_start_is_the_same_execution() {
     // After ninety days the execution and its name are gone.
     rig.clock.advance(91 * 86_400 * 1_000_000);
     let swept = rig.workflows.sweep().await.expect("sweeps");
-    assert_eq!(swept, Swept { executions: 1, names: 0 });
-    assert_eq!(rig.workflows.sweep().await, Ok(Swept { executions: 0, names: 1 }));
+    assert_eq!(swept, Swept { executions: 1, ..Swept::default() });
+    assert_eq!(rig.workflows.sweep().await, Ok(Swept { names: 1, ..Swept::default() }));
     assert!(begin(json!({"a": 2})).await.is_ok());
     rig.workflows.close().await;
 }
@@ -217,6 +217,33 @@ async fn running_executions_keep_the_definition_they_began_with() {
     let names: Vec<_> =
         rig.workflows.list(list).await.expect("a list").items.into_iter().map(|e| e.name).collect();
     assert_eq!(names.len(), 2);
+    rig.workflows.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_definition_is_kept_while_a_machine_has_it_or_an_execution_ran_it() {
+    let rig = Rig::new().await;
+    let says =
+        |word: &str| json!({"StartAt": "P", "States": {"P": {"Type": "Pass", "Result": word, "End": true}}});
+    let machine = create(&rig.workflows, "changes", &says("ran")).await;
+    let arn = rig.workflows.start(start(&machine, "old", &json!({}))).await.expect("starts").arn;
+    assert_eq!(rig.ended(&arn).await.output.as_deref(), Some("\"ran\""));
+    for word in ["unused", "now"] {
+        let definition = Some(says(word).to_string());
+        let update = UpdateMachine { arn: machine.clone(), definition, ..UpdateMachine::default() };
+        rig.workflows.update_machine(update).await.expect("is changed");
+    }
+    let revisions = |revisions| Ok(Swept { revisions, ..Swept::default() });
+    assert_eq!(rig.workflows.sweep().await, revisions(1));
+    assert_eq!(rig.workflows.sweep().await, revisions(0));
+    let ran = rig.workflows.describe_machine_for_execution(&arn).await.expect("is there");
+    assert_eq!(ran.definition, says("ran").to_string());
+    // The last execution takes its definition with it.
+    rig.clock.advance(91 * 86_400 * 1_000_000);
+    let last = Swept { executions: 1, names: 0, revisions: 1 };
+    assert_eq!(rig.workflows.sweep().await, Ok(last));
+    let now = rig.workflows.start(start(&machine, "new", &json!({}))).await.expect("starts").arn;
+    assert_eq!(rig.ended(&now).await.output.as_deref(), Some("\"now\""));
     rig.workflows.close().await;
 }
 

@@ -92,4 +92,13 @@ async fn loads() {
         resident_kib() - before
     );
     workflows.close().await;
+    drop(workflows);
+    let begun = std::time::Instant::now();
+    let workflows = engine(&dir).await;
+    let open = workflows.activeness().open;
+    println!("opening: {:.2} s with {open} executions", begun.elapsed().as_secs_f64());
+    let begun = std::time::Instant::now();
+    let swept = workflows.sweep().await.expect("sweeps");
+    println!("sweeping: {:.2} s, {swept:?}", begun.elapsed().as_secs_f64());
+    workflows.close().await;
 }

@@ -14,6 +14,7 @@ mod answer;
 mod encode;
 mod function;
 mod http;
+mod slot;
 
 pub(crate) use function::FunctionPlan;
 pub(crate) use http::{HttpCall, HttpPlan};

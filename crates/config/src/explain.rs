@@ -131,7 +131,8 @@ impl Explainer<'_> {
     }
 
     fn wrong_word(&mut self, at: &str, found: &Value, options: Vec<&str>) {
-        let message = format!("{} is not one of {}", self.shown(at, found), list(&options));
+        let message =
+            format!("{} is not one of {}", self.shown(at, found), suggest::listed(options.iter().copied()));
         let hint = match found {
             Value::String(text) => {
                 suggest::nearest(text, options.iter().copied()).map(|name| format!("did you mean `{name}`?"))
@@ -201,11 +202,12 @@ impl Explainer<'_> {
         let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
         let keys: Vec<_> = found.as_object().into_iter().flat_map(|map| map.keys()).collect();
         if keys.is_empty() {
-            let message = format!("expected one of {}", list(&wanted));
+            let message = format!("expected one of {}", suggest::listed(wanted.iter().copied()));
             self.faults.push(self.places.fault_at(at, message, None));
         }
         for key in keys {
-            let message = format!("unknown key `{key}`: expected {}", list(&wanted));
+            let message =
+                format!("unknown key `{key}`: expected {}", suggest::listed(wanted.iter().copied()));
             let hint =
                 suggest::nearest(key, wanted.iter().copied()).map(|name| format!("did you mean `{name}`?"));
             self.faults.push(self.places.fault_at_key(&child(at, key), message, hint));
@@ -309,10 +311,6 @@ fn shown(value: &Value) -> String {
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "a mapping".into(),
     }
-}
-
-fn list(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn quote_hint(found: &Value, options: &[&str]) -> Option<String> {

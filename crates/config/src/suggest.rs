@@ -29,10 +29,13 @@ pub fn hint<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str> + Clo
     if let Some(name) = nearest(found, candidates.clone()) {
         return Some(format!("did you mean `{name}`?"));
     }
-    let all: Vec<_> = candidates.into_iter().map(|name| format!("`{name}`")).collect();
-    match all.len() {
-        0 => None,
-        1..=24 => Some(format!("there is {}", all.join(", "))),
+    match candidates.clone().into_iter().count() {
+        1..=24 => Some(format!("there is {}", listed(candidates))),
         _ => None,
     }
+}
+
+/// The names as a sentence shows them.
+pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -1,10 +1,17 @@
 //! The scalar types everything is counted and timed in.
 
+use std::time::Duration;
+
 /// Position of an event in a stream partition's log: from 0, without gaps.
 pub type Offset = u64;
 
 /// A moment, in microseconds since 1970-01-01T00:00:00Z.
 pub type Micros = i64;
+
+/// A length of time in microseconds; longer than can be counted is the longest.
+pub fn micros(duration: Duration) -> Micros {
+    Micros::try_from(duration.as_micros()).unwrap_or(Micros::MAX)
+}
 
 /// The columns Bourn adds to a table beside the ones a schema names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::rows::{DeadRow, PendingRow};
 use crate::settings::{PENDING_MAX, Settings};
 use crate::writer::Writer;
 use bourn_config::Destination;
-use bourn_event::{FunctionError, InvokeError, Invoked, Micros, SendError, Sending, Streams};
+use bourn_event::{FunctionError, InvokeError, Invoked, Micros, SendError, Sending, Streams, micros};
 use bourn_state::{Durability, Key, KeyKind, Scope, State, StateError};
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -438,8 +438,4 @@ async fn invoke(pool: &Arc<Pool>, stored: &Stored) -> Result<Invoked, InvokeErro
 
 fn raw(stored: &Stored) -> Result<Box<RawValue>, String> {
     to_raw_value(stored).map_err(|error| error.to_string())
-}
-
-fn micros(delay: Duration) -> Micros {
-    Micros::try_from(delay.as_micros()).unwrap_or(Micros::MAX)
 }

@@ -12,7 +12,7 @@
 //! Deliberately absent: `data_base64` and data that is not a JSON object. They are rejects.
 
 use crate::split::fold;
-use bourn_event::{Fault, RejectReason};
+use bourn_event::{Fault, RejectReason, percent_decode};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -34,11 +34,11 @@ impl Attributes {
         for (name, value) in headers {
             match name.strip_prefix("ce-") {
                 Some(name) if !PAYLOAD.contains(&name) => {
-                    attributes.push((name.to_owned(), percent_decode(value)))
+                    attributes.push((name.to_owned(), header_text(value)))
                 }
                 Some(_) => {}
                 None if name == "content-type" => {
-                    attributes.push(("datacontenttype".to_owned(), percent_decode(value)));
+                    attributes.push(("datacontenttype".to_owned(), header_text(value)));
                 }
                 None => {}
             }
@@ -171,24 +171,8 @@ fn is_json(content_type: &str) -> bool {
 }
 
 /// Header values carry what is not printable ASCII as `%xx` of UTF-8 (HTTP binding §3.1.3.2).
-fn percent_decode(value: &[u8]) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut at = 0;
-    while at < value.len() {
-        let hex = value.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        let byte = hex.filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        match byte.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) if value[at] == b'%' => {
-                bytes.push(byte);
-                at += 3;
-            }
-            _ => {
-                bytes.push(value[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+fn header_text(value: &[u8]) -> String {
+    String::from_utf8_lossy(&percent_decode(value)).into_owned()
 }
 
 fn quote(text: &str) -> String {

@@ -3,7 +3,7 @@
 use crate::error::LogError;
 use crate::files::{FileSystem, read_up_to, write_all_at};
 use crate::format;
-use bourn_event::{Micros, Offset};
+use bourn_event::{Micros, Offset, civil_date};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
@@ -43,20 +43,6 @@ pub(crate) fn sealed_path(sealed_dir: &Path, first_offset: Offset, at: Micros) -
         .join(format!("date={year:04}-{month:02}-{day:02}"))
         .join(format!("hour={hour:02}"))
         .join(file_name(first_offset))
-}
-
-/// Year, month and day of a day number since 1970-01-01 in the proleptic Gregorian calendar,
-/// counted in 400-year eras of 146,097 days that start on 1 March.
-fn civil_date(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 /// All segments in offset order, `end` and `received_last` as far as their neighbours tell.

@@ -15,12 +15,12 @@ use crate::files::write_all_at;
 use crate::group::{Frame, Group};
 use crate::segments::{self, Segment};
 use crate::shared::{Pending, Shared, Work};
-use bourn_event::{Ack, AppendError, Micros};
+use bourn_event::{Ack, AppendError, micros};
 use metrics::{Counter, Histogram};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A file that is written and removed to find out whether there is room again.
 const PROBE: &str = "probe";
@@ -67,10 +67,6 @@ impl Drop for Closing {
         };
         self.0.announce(end);
     }
-}
-
-fn micros(duration: Duration) -> Micros {
-    Micros::try_from(duration.as_micros()).unwrap_or(Micros::MAX)
 }
 
 impl Writer {

@@ -12,8 +12,9 @@
 
 use crate::WebError;
 use crate::problem::{Problem, ProblemKind};
-use crate::route::{Route, hex};
+use crate::route::Route;
 use bourn_config::{ApiKey, Verb};
+use bourn_event::hex;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, ORIGIN};
 use sha2::{Digest, Sha256};

@@ -1,5 +1,6 @@
 //! From a path to one of the routes. The server knows no others.
 
+use bourn_event::percent_decode;
 use http::Method;
 use std::borrow::Cow;
 
@@ -181,25 +182,7 @@ fn segment(raw: &str) -> Option<Cow<'_, str>> {
     if !raw.contains('%') {
         return Some(Cow::Borrowed(raw));
     }
-    let mut bytes = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte == b'%'
-            && let Some((digits, after)) = after.split_first_chunk::<2>()
-            && let (Some(high), Some(low)) = (hex(digits[0]), hex(digits[1]))
-        {
-            bytes.push(high << 4 | low);
-            rest = after;
-        } else {
-            bytes.push(*byte);
-        }
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
-}
-
-pub(crate) fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    String::from_utf8(percent_decode(raw.as_bytes())).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

@@ -210,19 +210,24 @@ fn task(fields: &Fields<'_, '_>) -> Option<TaskState> {
     Some(TaskState { resource: fields.string("Resource")?, timeout, heartbeat, credentials })
 }
 
-fn choice(fields: &Fields<'_, '_>) -> Option<ChoiceState> {
-    let default = fields.string("Default");
-    let value = fields.get("Choices")?;
-    let Value::Array(entries) = value else {
-        fields.fault("Choices", "Expected value of type Array");
+/// The entries of a list that must have some, each with its place.
+fn entries<'d>(fields: &Fields<'_, 'd>, key: &str) -> Option<Vec<(String, &'d Value)>> {
+    let Value::Array(entries) = fields.get(key)? else {
+        fields.fault(key, "Expected value of type Array");
         return None;
     };
     if entries.is_empty() {
-        fields.fault("Choices", "Value cannot be empty");
+        fields.fault(key, "Value cannot be empty");
     }
+    let places = (0..entries.len()).map(|at| join(&fields.at(key), &at.to_string()));
+    Some(places.zip(entries).collect())
+}
+
+fn choice(fields: &Fields<'_, '_>) -> Option<ChoiceState> {
+    let default = fields.string("Default");
+    let entries = entries(fields, "Choices")?;
     let mut found = Vec::with_capacity(entries.len());
-    for (at, entry) in entries.iter().enumerate() {
-        let pointer = join(&fields.at("Choices"), &at.to_string());
+    for (pointer, entry) in entries {
         if let Some(entry) = Fields::of(fields.reading, &pointer, entry, fields.language) {
             found.extend(rules::rule(&entry));
         }
@@ -250,17 +255,9 @@ fn wait(fields: &Fields<'_, '_>) -> Option<WaitState> {
 }
 
 fn parallel(fields: &Fields<'_, '_>) -> Option<ParallelState> {
-    let value = fields.get("Branches")?;
-    let Value::Array(entries) = value else {
-        fields.fault("Branches", "Expected value of type Array");
-        return None;
-    };
-    if entries.is_empty() {
-        fields.fault("Branches", "Value cannot be empty");
-    }
+    let entries = entries(fields, "Branches")?;
     let mut branches = Vec::with_capacity(entries.len());
-    for (at, entry) in entries.iter().enumerate() {
-        let pointer = join(&fields.at("Branches"), &at.to_string());
+    for (pointer, entry) in entries {
         // A branch has the machine's language, not its state's.
         let outer = machine_language(fields);
         if let Some(entry) = Fields::of(fields.reading, &pointer, entry, outer) {

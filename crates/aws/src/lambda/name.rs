@@ -2,6 +2,7 @@
 
 use crate::error::AwsError;
 use bourn_config::Aws;
+use bourn_event::percent_decode;
 
 /// Longest name, in characters, with everything around it.
 const CHARS_MAX: usize = 256;
@@ -67,19 +68,7 @@ fn invalid(text: &str) -> AwsError {
 
 /// Percent-decodes; `None` if that is not UTF-8.
 pub(super) fn decode_segment(raw: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let digit = |at: usize| after.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        rest = after;
-        if let (b'%', Some(high), Some(low)) = (byte, digit(0), digit(1)) {
-            bytes.extend(u8::try_from(high << 4 | low));
-            rest = after.get(2..).unwrap_or_default();
-        } else {
-            bytes.push(*byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(percent_decode(raw.as_bytes())).ok()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! slashes removed; query parameters are decoded, encoded in the one strict way, and sorted; values of
 //! headers lose spaces at their ends, and runs of spaces within become one.
 
+use bourn_event::{percent_decode, percent_encode};
 use http::header::HOST;
 use http::request::Parts;
 use std::fmt::Write;
@@ -95,32 +96,11 @@ fn path(path: &str) -> String {
 
 fn encode(bytes: &[u8], keep: &str) -> String {
     let mut text = String::with_capacity(bytes.len());
-    for byte in bytes {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                text.push(char::from(*byte));
-            }
-            byte if keep.as_bytes().contains(byte) => text.push(char::from(*byte)),
-            byte => text.push_str(&format!("%{byte:02X}")),
-        }
-    }
+    percent_encode(bytes, keep, &mut text);
     text
 }
 
+/// Of a query, in which `+` is a space.
 fn decode(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let digit = |at: usize| after.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        rest = after;
-        match (byte, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.extend(u8::try_from(high << 4 | low));
-                rest = after.get(2..).unwrap_or_default();
-            }
-            (b'+', ..) => bytes.push(b' '),
-            _ => bytes.push(*byte),
-        }
-    }
-    bytes
+    percent_decode(text.replace('+', " ").as_bytes())
 }

@@ -17,7 +17,7 @@ impl Span {
 
     /// Whole microseconds, at most `i64::MAX`.
     pub fn micros(self) -> i64 {
-        i64::try_from(self.0.as_micros()).unwrap_or(i64::MAX)
+        bourn_event::micros(self.0)
     }
 
     /// Errors say what was expected.

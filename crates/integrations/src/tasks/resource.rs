@@ -1,6 +1,6 @@
 //! Resources of Tasks: what each is called, what it takes, and which part of a pipeline it is about.
 
-use bourn_config::suggest::{hint, nearest};
+use bourn_config::suggest::{hint, listed, nearest};
 
 /// How a resource is named, which decides how its answers and errors look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,8 +304,8 @@ impl Resource {
         let instead = match (other, nearest(wanted, names.iter().copied()), same_service.is_empty()) {
             (Some(other), ..) => format!("did you mean `arn:aws:states:::{other}`?"),
             (None, Some(near), _) => format!("did you mean `arn:aws:states:::{prefix}{near}`?"),
-            (None, None, false) => format!("of {service}, there is {}", quoted(&same_service)),
-            (None, None, true) => format!("there is {}", quoted(&names)),
+            (None, None, false) => format!("of {service}, there is {}", listed(same_service)),
+            (None, None, true) => format!("there is {}", listed(names)),
         };
         Err(format!("Bourn cannot run `arn:aws:states:::{name}`: {instead}"))
     }
@@ -325,7 +325,10 @@ impl Resource {
             [] => Err(format!(
                 "`{name}` has no `{suffix}`: it answers when it is done, so leave the suffix out"
             )),
-            allowed => Err(format!("`{name}` has no `{suffix}`: there is {}, or none", quoted(allowed))),
+            allowed => Err(format!(
+                "`{name}` has no `{suffix}`: there is {}, or none",
+                listed(allowed.iter().copied())
+            )),
         }
     }
 
@@ -347,10 +350,6 @@ impl Resource {
             None => Ok(()),
         }
     }
-}
-
-fn quoted(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The bare name of a function given by name, partial ARN (`account:function:name`) or ARN, each

@@ -13,7 +13,7 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use bourn_event::SystemColumn;
+use bourn_event::{SystemColumn, civil_date};
 use std::io::Write;
 
 /// A batch's columns, ready to be written row by row.
@@ -233,18 +233,8 @@ fn write_time(micros: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Z\"");
 }
 
-/// A day since 1970 in the proleptic Gregorian calendar, counted in eras of 400 years that begin on
-/// the first of March.
 fn write_date(day: i64, out: &mut Vec<u8>) {
-    let day = day + 719_468;
-    let era = day.div_euclid(146_097);
-    let of_era = day.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let (date, month) =
-        (of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, date) = civil_date(day);
     match year {
         0..=9999 => write_digits(year, 4, out),
         // ISO 8601 has more digits only with a sign.

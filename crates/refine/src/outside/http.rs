@@ -19,13 +19,13 @@ use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::FieldRef;
 use bourn_config::{HttpFailure, HttpStep, MissingKey};
+use bourn_event::percent_encode;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
-use std::fmt::Write;
 
 /// So often must a key fail while the API answers others before it is given up.
 const STRIKES_MAX: u32 = 3;
@@ -105,7 +105,8 @@ impl HttpPlan {
         let Some(key) = keys.first() else { return Err("a request for no key".to_owned()) };
         let fields: HashMap<&str, Value> =
             self.names.iter().map(String::as_str).zip(values_of(key)?).collect();
-        let url = fill(&self.settings.url, &fields, |value, out| percent_encode(&plain(value), out));
+        let url =
+            fill(&self.settings.url, &fields, |value, out| percent_encode(plain(value).as_bytes(), "", out));
         let body = self.settings.body.as_ref().map(|body| fill_body(body, &fields).to_string().into());
         Ok(Request { method, url, body })
     }
@@ -162,16 +163,6 @@ fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    }
-}
-
-/// Everything but RFC 3986's unreserved characters.
-fn percent_encode(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ => drop(write!(out, "%{byte:02X}")),
-        }
     }
 }
 

@@ -72,7 +72,7 @@ pub struct Ingest {
     #[arg(long)]
     connections: Option<usize>,
     /// Events a second in mode rate.
-    #[arg(long, default_value_t = 100_000.0)]
+    #[arg(long, default_value_t = 100_000.0, value_parser = rate)]
     rate: f64,
     /// Percent of events that the schema refuses.
     #[arg(long, default_value_t = 1)]
@@ -98,6 +98,11 @@ impl Bench {
             Self::BareServer => Ok(runtime()?.block_on(bench::bare_server())?),
         }
     }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 1.0);
+    rate.ok_or_else(|| format!("`{text}` is not a number of events a second, at least 1"))
 }
 
 impl Ingest {

@@ -133,7 +133,7 @@ impl PipelineStarter {
             if let Some(ended) = last.and_then(|row| verdict(row, settings.retries)) {
                 return ended;
             }
-            if self.clock.now() - begun > settings.max_age.micros() + GRACE {
+            if self.clock.now() - begun > settings.max_age.micros().saturating_add(GRACE) {
                 return Ended::aborted("it was given up, or its end is not known");
             }
             tokio::time::sleep(ASK_EVERY).await;

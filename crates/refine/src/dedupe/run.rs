@@ -181,7 +181,10 @@ impl Run {
         };
         let (filter_bytes, fences_sum, filter_sum) = (word(72), word(80), word(88));
         let blocks = header.count.div_ceil(FACTS_PER_BLOCK as u64);
-        if length != (blocks + 1) * BLOCK as u64 + blocks * 8 + filter_bytes {
+        // In 128 bits: the numbers come from a file.
+        let wanted =
+            (u128::from(blocks) + 1) * BLOCK as u128 + u128::from(blocks) * 8 + u128::from(filter_bytes);
+        if u128::from(length) != wanted {
             return Err(DedupeError::corrupt(
                 path,
                 format!("its {length} bytes are not what it should have"),

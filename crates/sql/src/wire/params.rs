@@ -14,6 +14,9 @@ use datafusion_postgres::pgwire::api::portal::Portal;
 use datafusion_postgres::pgwire::error::PgWireResult;
 use std::collections::{BTreeMap, HashMap};
 
+/// As many as a message can carry.
+const COUNT_MAX: usize = u16::MAX as usize;
+
 /// A parameter's type in Arrow, where the plan tells it, and on the wire.
 pub struct Parameter {
     arrow: Option<DataType>,
@@ -27,8 +30,11 @@ pub fn parameters(sql: &str, plan: &LogicalPlan) -> PgWireResult<Vec<Parameter>>
     let hints = hints(plan);
     let mut ordered = BTreeMap::new();
     for (id, arrow) in inferred {
-        let Ok(number) = id.trim_start_matches('$').parse::<usize>() else {
-            return Err(error("42601", format!("parameter {id} must be written as a number: $1")));
+        let number =
+            id.trim_start_matches('$').parse().ok().filter(|number| (1..=COUNT_MAX).contains(number));
+        let Some(number) = number else {
+            let why = format!("parameter {id} must be written as a number from $1 to ${COUNT_MAX}");
+            return Err(error("42P02", why));
         };
         let hint = hints.get(&id);
         let arrow = arrow.or_else(|| hint.and_then(|hint| hint.arrow.clone()));
@@ -51,8 +57,7 @@ fn highest(sql: &str) -> usize {
         Token::Placeholder(id) => id.trim_start_matches('$').parse().ok(),
         _ => None,
     });
-    // As many as a message can carry.
-    numbers.filter(|number| *number <= usize::from(u16::MAX)).max().unwrap_or(0)
+    numbers.filter(|number| *number <= COUNT_MAX).max().unwrap_or(0)
 }
 
 /// The values that the client bound.

@@ -86,6 +86,11 @@ async fn prepared_statements_take_parameters() {
     let none: Option<&str> = None;
     let rows = client.query("select 1 from flights where carrier = $1", &[&none]).await.expect("no rows");
     assert!(rows.is_empty());
+    // Each number below the highest one costs memory.
+    for wild in ["select $4000000000", "select $65536", "select $99999999999999999999"] {
+        let error = client.prepare(wild).await.expect_err(wild);
+        assert!(error.as_db_error().is_some(), "{wild}: {error:?}");
+    }
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ pub fn round_to(n: f64, precision: i32) -> f64 {
     if precision == 0 {
         return n.round_ties_even() + 0.0;
     }
-    shift(shift(n, precision).round_ties_even(), -precision) + 0.0
+    shift(shift(n, precision).round_ties_even(), precision.saturating_neg()) + 0.0
 }
 
 pub fn power(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {

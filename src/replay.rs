@@ -15,7 +15,9 @@ use crate::originals::{LogOriginals, lines};
 use crate::outside::Reach;
 use crate::pipeline::Pipeline;
 use crate::resolved::{Resolved, ResolvedSet};
-use crate::stream::{REFINE_SOURCE, decode, open_log, open_reader, refused_rejects, table_options};
+use crate::stream::{
+    REFINE_SOURCE, decode, open_log, open_reader, refused_rejects, source_at, table_options,
+};
 use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::{AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
@@ -376,7 +378,7 @@ impl Feed {
             }
         };
         let (first_offset, end) = (delivery.first_offset, delivery.end());
-        let received_at = delivery.received_at;
+        let (received_at, spans) = (delivery.received_at, delivery.spans.clone());
         let (decoded, refused) = decode(&self.definition_schema, delivery)?;
         let mut refined = self.refiner.process(&decoded, &mut self.originals)?;
         let schema = &self.definition_schema;
@@ -388,7 +390,9 @@ impl Feed {
         refined.first_offset = first_offset.max(self.range.start);
         refined.end = end.min(self.range.end);
         self.clip(&mut refined)?;
-        Ok(Some(self.leave_moved(refined, &decoded)?))
+        // Not what was decoded tells the sources: some events may have been refused.
+        let source = |offset| source_at(&spans, (offset - first_offset) as usize).to_string();
+        Ok(Some(self.leave_moved(refined, received_at, source)?))
     }
 
     fn clip(&self, refined: &mut Refined) -> Result<()> {
@@ -405,7 +409,12 @@ impl Feed {
     }
 
     /// Takes out what was put back under another offset, and counts it as rejected, as before.
-    fn leave_moved(&self, mut refined: Refined, decoded: &bourn_event::Decoded) -> Result<(Refined, usize)> {
+    fn leave_moved(
+        &self,
+        mut refined: Refined,
+        received_at: Micros,
+        source: impl Fn(Offset) -> String,
+    ) -> Result<(Refined, usize)> {
         let inside = |offset: &Offset| (refined.first_offset..refined.end).contains(offset);
         let moved: Vec<Offset> = self.moved.iter().filter(inside).collect();
         if moved.is_empty() {
@@ -421,9 +430,9 @@ impl Feed {
         refined.rejects.extend(moved.into_iter().map(|offset| Reject {
             fault: Fault::new(RejectReason::Transform, "put back under another offset"),
             schema_version: String::new(),
-            source: decoded.source_of((offset - decoded.first_offset) as usize).to_string(),
+            source: source(offset),
             producer: None,
-            received_at: decoded.received_at,
+            received_at,
             offset: Some(offset),
             original: Bytes::new(),
             original_len: 0,

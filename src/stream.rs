@@ -6,7 +6,7 @@ use crate::layout::{Layout, LogKind};
 use crate::originals::{LogOriginals, lines};
 use crate::replay::generation_of;
 use crate::resolved::Resolved;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::RecordBatch;
 use bourn_config::LogSettings;
 use bourn_decode::EventSchema;
@@ -538,7 +538,7 @@ pub fn refused_rejects(
 /// refuses comes back beside the rest. The rows then are not contiguous, which is why each carries
 /// its own offset from there on.
 pub fn decode(schema: &EventSchema, delivery: Delivery) -> Result<(Decoded, Vec<Refused>)> {
-    let Delivery { first_offset, received_at, spans, payload, columns, .. } = delivery;
+    let Delivery { first_offset, count, received_at, spans, payload, columns } = delivery;
     if let Some(columns) = columns {
         return Ok((Decoded { first_offset, received_at, spans, columns, offsets: None }, Vec::new()));
     }
@@ -560,6 +560,12 @@ pub fn decode(schema: &EventSchema, delivery: Delivery) -> Result<(Decoded, Vec<
         }
         start = end + 1;
     }
+    let found = kept.len() + refused.len();
+    if found != count as usize {
+        bail!(
+            "the frame at offset {first_offset} holds {found} events where it says {count}: run `bourn fsck`"
+        );
+    }
     let columns = decoder.finish();
     let (spans, offsets) = match refused.is_empty() {
         true => (spans, None),
@@ -568,7 +574,8 @@ pub fn decode(schema: &EventSchema, delivery: Delivery) -> Result<(Decoded, Vec<
     Ok((Decoded { first_offset, received_at, spans, columns, offsets }, refused))
 }
 
-fn source_at(spans: &[Span], index: usize) -> &str {
+/// The source of a frame's event.
+pub fn source_at(spans: &[Span], index: usize) -> &str {
     let mut seen = 0;
     for span in spans {
         seen += span.count as usize;

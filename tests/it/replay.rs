@@ -1,7 +1,7 @@
 //! Replay: the table rebuilt from the log equals the one that stands (G5), and follows a changed
 //! definition.
 
-use crate::support::{Folder, ORDERS_SQL};
+use crate::support::{Folder, ORDER_SCHEMA, ORDERS_SQL};
 use serde_json::json;
 
 fn orders(from: usize, to: usize) -> String {
@@ -63,5 +63,33 @@ fn a_replay_follows_the_changed_definition() {
     );
     assert_eq!(folder.number("select count(*) from silver.orders where share > to_timestamp_micros(0)"), 400);
     assert_eq!(folder.number("select count(*) from rejects.orders"), 0);
+    folder.prove();
+}
+
+#[test]
+fn a_replay_under_a_stricter_schema_passes_over_what_was_put_back() {
+    let folder = Folder::orders();
+    let running = folder.start();
+    let line = |id, quantity| format!("{{\"order_id\":\"{id}\",\"sku\":\"A\",\"quantity\":{quantity}}}\n");
+    // In one frame: what will be refused stands before what was rejected.
+    running.send("orders", &[line(1, 500), line(2, 1), line(3, 13)].concat());
+    assert_eq!(running.stop(), Some(0));
+    folder.write("transforms/orders.sql", ORDERS_SQL.replace("100 / (quantity - 13)", "quantity"));
+    assert_eq!(folder.json(&["rejects", "replay", "orders", "--json"])["accepted"], 1);
+    folder.write(
+        "schemas/order.json",
+        ORDER_SCHEMA.replace("\"minimum\": 1", "\"minimum\": 1, \"maximum\": 100"),
+    );
+    let replayed = folder.json(&["replay", "orders", "--json"]);
+    assert_eq!(replayed["to"], 4, "{replayed}");
+    let rows = folder.sql("select order_id, _offset from silver.orders order by _offset");
+    assert_eq!(json!(rows), json!([{"order_id": "2", "_offset": 1}, {"order_id": "3", "_offset": 3}]));
+    let rejects = folder.sql("select reason, stream_offset, _source from rejects.orders");
+    assert_eq!(rejects.len(), 1, "{rejects:?}");
+    assert_eq!(
+        (&rejects[0]["reason"], &rejects[0]["stream_offset"]),
+        (&json!("schema"), &json!(0)),
+        "{rejects:?}"
+    );
     folder.prove();
 }

@@ -20,6 +20,8 @@ pub struct Definition {
     pub layout: Layout,
     pub lookups: Arc<Lookups>,
     pub streams: BTreeMap<String, StreamDefinition>,
+    /// The events of streams that cannot run as they are defined. None if all was loaded.
+    idle: BTreeMap<String, EventSchema>,
     pub workflows: Vec<WorkflowFile>,
 }
 
@@ -37,23 +39,40 @@ impl Definition {
     /// Reads and compiles everything; tells all faults at once.
     pub fn load(dir: &Path, environment: Option<&str>) -> Result<Self, Faults> {
         let loaded = bourn_config::load_with(dir, environment)?;
+        let (lookups, faults) = open_lookups(&loaded);
+        if !faults.is_empty() {
+            // Streams that use them would only repeat it.
+            return Err(faults);
+        }
+        let (definition, faults) = Self::compile(loaded, lookups);
+        if faults.is_empty() { Ok(definition) } else { Err(faults) }
+    }
+
+    /// As much as there is of it, and what is wrong with the rest: enough to read what is stored.
+    pub fn load_to_read(dir: &Path, environment: Option<&str>) -> Result<(Self, Faults), Faults> {
+        let loaded = bourn_config::load_alone(dir, environment)?;
+        let (lookups, mut faults) = open_lookups(&loaded);
+        let (definition, others) = Self::compile(loaded, lookups);
+        faults.extend(others.0);
+        Ok((definition, faults))
+    }
+
+    fn compile(loaded: Loaded, lookups: Lookups) -> (Self, Faults) {
         let layout = Layout::of(&loaded);
+        let (mut streams, mut idle) = (BTreeMap::new(), BTreeMap::new());
         let mut faults = Faults::default();
-        let lookups = match Lookups::open(&loaded.pipeline.lookups, &loaded.dir) {
-            Ok(lookups) => Arc::new(lookups),
-            Err(wrong) => {
-                for fault in wrong {
-                    let place = format!("/lookups/{}/{}", fault.name, fault.key);
-                    faults.push(loaded.places.fault_at(&place, fault.message, Some(fault.hint)));
-                }
-                return Err(faults);
-            }
-        };
-        let mut streams = BTreeMap::new();
         for (name, settings) in &loaded.pipeline.streams {
-            let stream = compile(&loaded, &layout, &lookups, name, settings);
-            match stream {
-                Ok(stream) => drop(streams.insert(name.clone(), stream)),
+            let compiled = compile_schema(&loaded, name, settings).and_then(|(json, schema)| {
+                let plan = plan(&loaded, &layout, &lookups, (name.as_str(), settings), &schema);
+                plan.inspect_err(|_| drop(idle.insert(name.clone(), schema.clone())))
+                    .map(|plan| (json, schema, plan))
+            });
+            match compiled {
+                Ok((schema_json, schema, plan)) => {
+                    let (own_name, settings) = (name.clone(), settings.clone());
+                    let stream = StreamDefinition { name: own_name, settings, schema_json, schema, plan };
+                    streams.insert(name.clone(), stream);
+                }
                 Err(wrong) => faults.extend(wrong.0),
             }
         }
@@ -61,21 +80,37 @@ impl Definition {
             faults.extend(wrong.0);
             Vec::new()
         });
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        Ok(Self { loaded, layout, lookups, streams, workflows })
+        (Self { loaded, layout, lookups: Arc::new(lookups), streams, idle, workflows }, faults)
+    }
+
+    /// The names of all streams, also of those that cannot run.
+    pub fn stream_names(&self) -> impl Iterator<Item = &String> {
+        self.loaded.pipeline.streams.keys()
+    }
+
+    /// What a stream's events look like; `None` if that cannot be told.
+    pub fn schema(&self, stream: &str) -> Option<&EventSchema> {
+        self.streams.get(stream).map(|stream| &stream.schema).or_else(|| self.idle.get(stream))
     }
 }
 
-fn compile(
+fn open_lookups(loaded: &Loaded) -> (Lookups, Faults) {
+    let (lookups, wrong) = Lookups::open_some(&loaded.pipeline.lookups, &loaded.dir);
+    let mut faults = Faults::default();
+    for fault in wrong {
+        let place = format!("/lookups/{}/{}", fault.name, fault.key);
+        faults.push(loaded.places.fault_at(&place, fault.message, Some(fault.hint)));
+    }
+    (lookups, faults)
+}
+
+fn plan(
     loaded: &Loaded,
     layout: &Layout,
     lookups: &Lookups,
-    name: &str,
-    settings: &Stream,
-) -> Result<StreamDefinition, Faults> {
-    let (schema_json, schema) = compile_schema(loaded, name, settings)?;
+    (name, settings): (&str, &Stream),
+    schema: &EventSchema,
+) -> Result<Plan, Faults> {
     let transform_file = settings.transform.as_ref().and_then(|transform| transform.file());
     let transform_sql = match transform_file {
         None => None,
@@ -105,7 +140,7 @@ fn compile(
         faults
     })?;
     check_partitions(loaded, name, settings, &plan)?;
-    Ok(StreamDefinition { name: name.to_string(), settings: settings.clone(), schema_json, schema, plan })
+    Ok(plan)
 }
 
 fn compile_schema(loaded: &Loaded, name: &str, settings: &Stream) -> Result<(Value, EventSchema), Faults> {

@@ -24,7 +24,7 @@ fn stream_row(
     snapshot: &Snapshot,
     bytes: u64,
     first: u64,
-    schema: &str,
+    schema: Option<&str>,
     error: Option<String>,
 ) -> Value {
     let ledger = snapshot.ledger();
@@ -115,7 +115,7 @@ impl SystemFacts for RunningFacts {
                 &stream.snapshot(),
                 stats.bytes,
                 stats.first_retained,
-                stream.schema.version(),
+                Some(stream.schema.version()),
                 error,
             )
         };
@@ -176,11 +176,11 @@ impl FileFacts {
     pub fn of(stopped: &Stopped) -> Self {
         let row = |name: &String| {
             let snapshot = stopped.snapshot(name).ok()?;
-            let schema = &stopped.definition.streams.get(name)?.schema;
+            let schema = stopped.definition.schema(name).map(|schema| schema.version());
             let segments = segments_of(&stopped.definition.layout, name, LogKind::Events).unwrap_or_default();
             let bytes = segments.iter().map(|segment| segment.bytes).sum();
             let first = segments.first().map_or(0, |segment| segment.first_offset);
-            Some(stream_row(name, &snapshot, bytes, first, schema.version(), None))
+            Some(stream_row(name, &snapshot, bytes, first, schema, None))
         };
         Self {
             layout: stopped.definition.layout.clone(),

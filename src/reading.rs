@@ -3,6 +3,7 @@
 use crate::catalog::{self, Tables};
 use crate::cli::{Context, Stop};
 use crate::client::Client;
+use crate::compute;
 use crate::definition::Definition;
 use crate::facts::FileFacts;
 use crate::layout::{Layout, LogKind};
@@ -12,17 +13,22 @@ use crate::resolved::{Gone, Resolved, ResolvedSet};
 use crate::stream::{open_reader, table_name};
 use crate::table::Silver;
 use anyhow::{Result, anyhow};
+use arrow::datatypes::{Schema, SchemaRef};
+use bourn_config::Faults;
 use bourn_event::{Ledger, SystemClock};
 use bourn_lake::Lake;
-use bourn_sql::Engine;
+use bourn_sql::{Engine, TableSource};
 use bourn_state::{OwnerLock, State};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// A pipeline that no process runs, opened for reading.
+/// A pipeline that no process runs, opened for reading. What is stored is read whether or not the
+/// pipeline could run: each verb needs only what it reads.
 pub struct Stopped {
     pub definition: Arc<Definition>,
+    /// Why parts of it are missing.
+    pub faults: Faults,
     pub tables: BTreeMap<String, Silver>,
     pub bronze: BTreeMap<String, Silver>,
     pub resolved: BTreeMap<String, ResolvedSet>,
@@ -39,15 +45,16 @@ pub async fn open(context: &Context) -> Result<Reading, Stop> {
     if let Some(client) = Client::of_running(&loaded.pipeline, &Layout::of(&loaded).state)? {
         return Ok(Reading::Running(client));
     }
-    let definition = Definition::load(&context.dir, context.environment.as_deref()).map_err(|faults| {
+    let loaded = Definition::load_to_read(&context.dir, context.environment.as_deref());
+    let (definition, faults) = loaded.map_err(|faults| {
         eprintln!("{faults}");
         Stop::Invalid
     })?;
-    Ok(Reading::Stopped(Box::new(Stopped::open(definition).await?)))
+    Ok(Reading::Stopped(Box::new(Stopped::open(definition, faults).await?)))
 }
 
 impl Stopped {
-    async fn open(definition: Definition) -> Result<Self> {
+    async fn open(definition: Definition, faults: Faults) -> Result<Self> {
         let resolved = read_resolved(&definition)?;
         // A pipeline that never ran has no lake yet.
         let lake = match definition.layout.has_lake() {
@@ -55,27 +62,30 @@ impl Stopped {
             false => None,
         };
         let (mut tables, mut bronze) = (BTreeMap::new(), BTreeMap::new());
-        for (name, stream) in &definition.streams {
-            if stream.settings.bronze_table {
-                let schema = crate::bronze::schema(&stream.schema);
+        for (name, settings) in &definition.loaded.pipeline.streams {
+            if settings.bronze_table {
+                let schema = definition.schema(name).map(crate::bronze::schema).unwrap_or_else(unknown);
                 let table = Silver::stored(lake.as_deref(), &crate::bronze::table_name(name), schema).await?;
                 bronze.insert(name.clone(), table);
             }
-            let schema = stream.plan.table_schema();
+            let stream = definition.streams.get(name);
+            let schema = stream.map(|stream| stream.plan.table_schema()).unwrap_or_else(unknown);
             tables.insert(name.clone(), Silver::stored(lake.as_deref(), &table_name(name), schema).await?);
         }
-        Ok(Self { definition: Arc::new(definition), tables, bronze, resolved })
+        Ok(Self { definition: Arc::new(definition), faults, tables, bronze, resolved })
     }
 
     pub fn engine(&self) -> Result<Arc<Engine>> {
         let gone: BTreeMap<_, _> = self.tables.keys().map(|name| (name.clone(), self.gone(name))).collect();
         let tables = Tables {
-            silver: self.tables.clone(),
-            bronze: self.bronze.clone(),
+            silver: known(&self.tables),
+            bronze: known(&self.bronze),
             gone: Arc::new(move |stream| gone.get(stream).cloned().unwrap_or_default()),
             facts: Arc::new(FileFacts::of(self)),
         };
-        catalog::engine(&self.definition, &tables)
+        let engine = catalog::engine(&self.definition, &tables)?;
+        compute::tables::register(&engine, compute::stopped::Files(self.definition.clone()));
+        Ok(engine)
     }
 
     pub fn snapshot(&self, stream: &str) -> Result<Snapshot> {
@@ -110,6 +120,16 @@ impl Stopped {
     }
 }
 
+/// The columns of a table that is not there yet, and whose stream cannot say what they will be.
+fn unknown() -> SchemaRef {
+    Arc::new(Schema::empty())
+}
+
+fn known(tables: &BTreeMap<String, Silver>) -> BTreeMap<String, Silver> {
+    let known = tables.iter().filter(|(_, table)| !table.schema().fields().is_empty());
+    known.map(|(name, table)| (name.clone(), table.clone())).collect()
+}
+
 fn received(layout: &Layout, stream: &str, kind: LogKind) -> Result<(BTreeMap<String, u64>, u64)> {
     if !layout.log(stream, kind).exists() {
         return Ok((BTreeMap::new(), 0));
@@ -127,12 +147,12 @@ fn read_resolved(definition: &Definition) -> Result<BTreeMap<String, ResolvedSet
     }
     let _lock = OwnerLock::acquire(&layout.state, &SystemClock)?;
     let state = Arc::new(State::open(layout.store())?);
-    let resolved = Resolved::open(state, definition.streams.keys().cloned())?;
-    Ok(definition.streams.keys().map(|name| (name.clone(), resolved.of(name))).collect())
+    let resolved = Resolved::open(state, definition.stream_names().cloned())?;
+    Ok(definition.stream_names().map(|name| (name.clone(), resolved.of(name))).collect())
 }
 
 pub fn no_stream(definition: &Definition, name: &str) -> anyhow::Error {
-    unknown_stream(definition.streams.keys(), name)
+    unknown_stream(definition.stream_names(), name)
 }
 
 /// Says which streams there are.

@@ -40,12 +40,15 @@ pub fn engine(definition: &Definition, tables: &Tables) -> Result<Arc<Engine>> {
     for (name, table) in &tables.silver {
         engine.register("silver", name, Arc::new(table.clone()));
     }
-    for (name, stream) in &definition.streams {
+    for name in definition.stream_names() {
         let layout: &Layout = &definition.layout;
         engine.register("raw", name, Arc::new(log::raw(layout, name)));
-        match tables.bronze.get(name) {
-            Some(table) => engine.register("bronze", name, Arc::new(table.clone())),
-            None => engine.register("bronze", name, Arc::new(log::bronze(layout, name, &stream.schema))),
+        match (tables.bronze.get(name), definition.schema(name)) {
+            (Some(table), _) => engine.register("bronze", name, Arc::new(table.clone())),
+            (None, Some(schema)) => {
+                engine.register("bronze", name, Arc::new(log::bronze(layout, name, schema)));
+            }
+            (None, None) => {}
         }
         engine.register("rejects", name, Arc::new(log::rejects(layout, name, tables.gone.clone())));
     }

@@ -6,6 +6,7 @@ use crate::reading::{self, Reading};
 use crate::report::counted;
 use anyhow::{Result, anyhow};
 use arrow::ipc::reader::StreamReader;
+use bourn_config::Faults;
 use bourn_event::{Query, QueryError, QueryOptions, Rows};
 use bourn_sql::Engine;
 use bourn_web::render::{Format, TableStyle, render};
@@ -67,7 +68,8 @@ impl From<OutputFormat> for Format {
 /// Who answers.
 enum Asked {
     Server(Client),
-    Files(Arc<Engine>),
+    /// With what keeps parts of the definition from being read.
+    Files(Arc<Engine>, Faults),
 }
 
 impl Sql {
@@ -75,7 +77,7 @@ impl Sql {
         let runtime = runtime()?;
         let asked = match runtime.block_on(reading::open(context))? {
             Reading::Running(client) => Asked::Server(client),
-            Reading::Stopped(stopped) => Asked::Files(stopped.engine()?),
+            Reading::Stopped(stopped) => Asked::Files(stopped.engine()?, stopped.faults),
         };
         let statement = match self.statement.as_deref() {
             Some("-") => {
@@ -99,7 +101,9 @@ impl Sql {
     async fn answer(&self, asked: &Asked, statement: &str) -> Result<u64> {
         let options = QueryOptions { timeout: None, limit: self.limit };
         let rows = match asked {
-            Asked::Files(engine) => engine.query(statement, options).await?,
+            Asked::Files(engine, faults) => {
+                engine.query(statement, options).await.map_err(|error| explained(error, faults))?
+            }
             Asked::Server(client) => remote(client, statement, self.limit).await?,
         };
         let format = Format::from(self.format);
@@ -165,6 +169,16 @@ impl Sql {
             Ok(None) => println!("cancelled"),
             Err(error) => eprintln!("error: {error:#}"),
         }
+    }
+}
+
+/// A table may be unknown because its part of the definition cannot be used.
+fn explained(error: QueryError, faults: &Faults) -> anyhow::Error {
+    match error {
+        QueryError::Invalid(message) if !faults.is_empty() => {
+            anyhow!("{message}\nParts of the definition cannot be read:\n{faults}")
+        }
+        error => error.into(),
     }
 }
 

@@ -73,6 +73,16 @@ impl Lookups {
         definitions: &BTreeMap<String, bourn_config::Lookup>,
         base: &Path,
     ) -> Result<Self, Vec<LookupFault>> {
+        let (lookups, faults) = Self::open_some(definitions, base);
+        if faults.is_empty() { Ok(lookups) } else { Err(faults) }
+    }
+
+    /// Reads the lookups that can be read, and tells what is wrong with the others: for who only looks
+    /// at what is stored.
+    pub fn open_some(
+        definitions: &BTreeMap<String, bourn_config::Lookup>,
+        base: &Path,
+    ) -> (Self, Vec<LookupFault>) {
         let (mut entries, mut faults) = (BTreeMap::new(), Vec::new());
         for (name, definition) in definitions {
             let path = base.join(&definition.file);
@@ -90,7 +100,7 @@ impl Lookups {
                 Err(mut found) => faults.append(&mut found),
             }
         }
-        if faults.is_empty() { Ok(Self { entries: Arc::new(entries) }) } else { Err(faults) }
+        (Self { entries: Arc::new(entries) }, faults)
     }
 
     /// Reads the files that changed. A file that cannot be read, or whose columns no longer have

@@ -172,6 +172,10 @@ fn readiness(pipeline: &Pipeline) -> Readiness {
             reasons.push(Reason { subject: format!("table of stream {}", stream.name), message });
         }
     }
+    if let Some(compute) = pipeline.compute_if_open() {
+        let troubles = compute.runs.troubles().list();
+        reasons.extend(troubles.into_iter().map(|(subject, message)| Reason { subject, message }));
+    }
     Readiness { reasons }
 }
 

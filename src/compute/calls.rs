@@ -328,6 +328,9 @@ async fn show(compute: &Compute, execution: &str) -> Result<Value> {
 
 /// Every event, in the API's words.
 async fn history(compute: &Compute, arn: &str, reverse: bool) -> Result<Vec<Value>> {
+    if arn.contains(":express:") {
+        return logged(compute, arn, reverse);
+    }
     let mut events = Vec::new();
     let mut request = GetHistory { reverse, ..GetHistory::of(arn) };
     loop {
@@ -338,6 +341,20 @@ async fn history(compute: &Compute, arn: &str, reverse: bool) -> Result<Vec<Valu
             None => return Ok(events),
         }
     }
+}
+
+/// What is logged of an Express execution.
+fn logged(compute: &Compute, arn: &str, reverse: bool) -> Result<Vec<Value>> {
+    let mut events: Vec<Value> = compute.express.of(arn).iter().map(|event| event.to_api()).collect();
+    if events.is_empty() {
+        bail!(
+            "nothing is logged of {arn}: how much is says `log:` of its workflow, and old events are not kept"
+        );
+    }
+    if reverse {
+        events.reverse();
+    }
+    Ok(events)
 }
 
 fn event_json(event: &HistoryEvent) -> Value {

@@ -5,7 +5,9 @@ use crate::stream::StreamRuntime;
 use anyhow::Result;
 use bourn_event::Outcome;
 use bourn_queue::Item;
-use bourn_schedule::{Announcer, FeedError, Launcher, OwnEvent, RejectMeter, StreamTrigger, Triggers};
+use bourn_schedule::{
+    Announcer, Backoff, FeedError, Launcher, OwnEvent, RejectMeter, StreamTrigger, Triggers, Troubles,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -27,41 +29,70 @@ pub fn follow_streams(
         let end = stream.events.stats().end;
         let feed = StreamTrigger::open(&stream.name, end, triggers.clone(), launcher.clone())?;
         if let Some(feed) = feed {
-            tasks.spawn(follow(stream.clone(), feed, stop.clone()));
+            let troubles = launcher.troubles().clone();
+            tasks.spawn(follow(stream.clone(), feed, troubles, stop.clone()));
         }
     }
     Ok(())
 }
 
-async fn follow(stream: Arc<StreamRuntime>, mut feed: StreamTrigger, stop: CancellationToken) {
+/// Goes on from what is settled after every failure. The log keeps what is not, meanwhile.
+async fn follow(
+    stream: Arc<StreamRuntime>,
+    mut feed: StreamTrigger,
+    troubles: Troubles,
+    stop: CancellationToken,
+) {
+    let about = format!("triggers on stream {}", stream.name);
     let consumer = stream.events.consumer("triggers", feed.settled());
+    let mut backoff = Backoff::default();
+    loop {
+        let before = feed.settled();
+        let settle = |settled| {
+            consumer.advance(settled);
+            troubles.clear(&about);
+        };
+        let error = tokio::select! {
+            () = stop.cancelled() => return,
+            ended = take_all(&stream, &mut feed, settle) => match ended {
+                Ok(()) => return,
+                Err(error) => error,
+            },
+        };
+        if feed.settled() > before {
+            backoff = Backoff::default();
+        }
+        tracing::warn!(
+            stream = stream.name,
+            "triggers wait, and the log keeps what they have not seen: {error}"
+        );
+        troubles.note(&about, error);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(backoff.next()) => {}
+        }
+    }
+}
+
+/// Until the log or the pipeline closes; the error says what does not work.
+async fn take_all(
+    stream: &StreamRuntime,
+    feed: &mut StreamTrigger,
+    settle: impl Fn(u64),
+) -> Result<(), String> {
     let mut tail = stream.events.subscribe_bytes(feed.settled());
     loop {
-        let item = tokio::select! {
-            () = stop.cancelled() => return,
-            item = tail.next() => item,
-        };
-        let delivery = match item {
+        let delivery = match tail.next().await {
             Ok(Some(Item::Events(delivery))) => delivery,
             Ok(Some(Item::Hole { .. })) => continue,
-            Ok(None) => return,
-            Err(error) => {
-                tracing::error!(stream = stream.name, "triggers cannot read the log: {error}");
-                return;
-            }
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(format!("the log cannot be read: {error}")),
         };
         let payload = delivery.payload.unwrap_or_default();
-        let taken = tokio::select! {
-            () = stop.cancelled() => return,
-            taken = feed.take(delivery.first_offset, delivery.received_at, &payload) => taken,
-        };
-        match taken {
-            Ok(settled) => consumer.advance(settled),
-            Err(FeedError::Closing(_)) => return,
-            Err(error) => {
-                tracing::error!(stream = stream.name, "triggers stop until the next start: {error}");
-                return;
-            }
+        match feed.take(delivery.first_offset, delivery.received_at, &payload).await {
+            Ok(settled) => settle(settled),
+            Err(FeedError::Closing(_)) => return Ok(()),
+            Err(error) => return Err(format!("how far they are cannot be noted: {error}")),
         }
     }
 }

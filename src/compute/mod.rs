@@ -10,15 +10,18 @@
 //! Everything else is opened behind the streams, and closed before them.
 
 mod answers;
+mod buses;
 pub mod calls;
 pub mod check;
+pub mod express;
 mod feeds;
 mod jobs;
 pub mod machines;
 mod objects;
 pub mod starter;
+pub mod stopped;
 mod streams;
-mod tables;
+pub mod tables;
 pub mod timeline;
 
 use crate::definition::Definition;
@@ -30,11 +33,10 @@ use bourn_config::Schedule;
 use bourn_event::{Clock, Streams};
 use bourn_functions::{Host, Settings};
 use bourn_integrations::{Integrations, Parts};
-use bourn_schedule::{Announcer, Home, Launcher, OwnEvent, OwnTriggers, Runs, Scheduler, Triggers};
+use bourn_schedule::{Announcer, Bus, Home, Launcher, OwnEvent, OwnTriggers, Runs, Scheduler, Triggers};
 use bourn_state::State;
-use bourn_workflow::{
-    ListExecutions, MachineItem, MachineType, NoExpressLog, Options, Pace, Paging, Workflows,
-};
+use bourn_workflow::{ListExecutions, MachineItem, MachineType, Options, Pace, Paging, Workflows};
+use express::ExecutionLog;
 use jobs::PipelineJobs;
 use objects::Buckets;
 use parking_lot::Mutex;
@@ -67,6 +69,8 @@ pub async fn close_functions(host: &Host) {
 pub struct Compute {
     pub host: Arc<Host>,
     pub workflows: Workflows,
+    /// What Express executions tell.
+    pub express: Arc<ExecutionLog>,
     pub runs: Arc<Runs>,
     pub scheduler: Arc<Scheduler>,
     pub schedules: BTreeMap<String, Schedule>,
@@ -74,6 +78,7 @@ pub struct Compute {
     pub clock: Arc<dyn Clock>,
     streams: Arc<dyn Streams>,
     triggers: Arc<Triggers>,
+    bus: Arc<Bus>,
     launcher: Arc<Launcher>,
     announcer: Announcer,
     own: Mutex<Option<OwnTriggers>>,
@@ -89,6 +94,9 @@ impl Compute {
         let (clock, state) = (pipeline.clock.clone(), (*pipeline.state).clone());
         let jobs = Arc::new(PipelineJobs { pipeline: Arc::downgrade(pipeline) });
         let streams: Arc<dyn Streams> = Arc::new(Ports(pipeline.ports.clone()));
+        let runs = Runs::open(state.clone(), clock.clone())?;
+        let triggers = triggers(settings)?;
+        let bus = Bus::open(&runs, clock.clone(), triggers.clone())?;
         let integrations = Integrations::open(Parts {
             functions: pipeline.functions.clone(),
             query: pipeline.engine.clone(),
@@ -101,8 +109,9 @@ impl Compute {
             notifiers: settings.notifiers.clone(),
             connections: settings.connections.clone(),
             aws: settings.aws.clone(),
-            on_event: None,
+            bus: Arc::new(buses::Buses(bus.clone())),
         })?;
+        let express = ExecutionLog::open(definition.layout.execution_log())?;
         let workflows = Workflows::open(Options {
             dir: definition.layout.workflows(),
             region: settings.aws.region.clone(),
@@ -111,13 +120,12 @@ impl Compute {
             pace: Pace::Steady,
             tasks: Arc::new(integrations),
             objects: Arc::new(Buckets(pipeline.lake.clone())),
-            express_log: Arc::new(NoExpressLog),
+            express_log: express.clone(),
             fault: None,
         });
         let workflows = workflows.await.map_err(|error| refused(&error))?;
         let files = definition.workflows.iter().map(machines::WorkflowFile::register).collect();
         workflows.register(files).await.map_err(|error| refused(&error))?;
-        let runs = Runs::open(state.clone(), clock.clone())?;
         let starter = Arc::new(PipelineStarter::new(
             workflows.clone(),
             pipeline.functions.clone(),
@@ -127,16 +135,13 @@ impl Compute {
         ));
         let scheduler = Scheduler::new(state, runs.clone(), clock.clone(), starter.clone());
         scheduler.set(&settings.schedules)?;
-        let home = Home { account: settings.aws.account.clone(), region: settings.aws.region.clone() };
-        let triggers = Triggers::compile(&settings.triggers, home).map_err(|faults| {
-            anyhow!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-        })?;
         let stop = CancellationToken::new();
         let launcher = Launcher::new(starter.clone(), runs.clone(), clock.clone(), stop.clone());
         let (announcer, own) = OwnTriggers::new(triggers.clone(), launcher.clone(), clock.clone());
         let compute = Arc::new(Self {
             host: pipeline.functions.clone(),
             workflows,
+            express,
             runs,
             scheduler,
             schedules: settings.schedules.clone(),
@@ -144,6 +149,7 @@ impl Compute {
             clock,
             streams,
             triggers,
+            bus,
             launcher,
             announcer: announcer.clone(),
             own: Mutex::new(Some(own)),
@@ -153,7 +159,7 @@ impl Compute {
         compute.runs.on_end(move |run| {
             announcer.announce(OwnEvent::RunEnded(Box::new(run.clone())));
         });
-        tables::register(&pipeline.engine, &compute);
+        tables::register(&pipeline.engine, tables::Running(Arc::downgrade(&compute)));
         Ok(compute)
     }
 
@@ -167,6 +173,8 @@ impl Compute {
         if let Some(own) = self.own.lock().take() {
             tasks.spawn(own.run(self.stop.clone()));
         }
+        let (bus, launcher, stop) = (self.bus.clone(), self.launcher.clone(), self.stop.clone());
+        tasks.spawn(async move { bus.run(&launcher, stop).await });
         let (scheduler, stop) = (self.scheduler.clone(), self.stop.clone());
         tasks.spawn(async move { scheduler.run(stop).await });
         Ok(())
@@ -190,6 +198,7 @@ impl Compute {
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
         while tasks.join_next().await.is_some() {}
         self.workflows.close().await;
+        self.express.close();
     }
 
     pub async fn machines(&self) -> Result<Vec<MachineItem>> {
@@ -228,7 +237,15 @@ impl Compute {
         if named.starts_with("arn:") {
             return Ok(named.to_string());
         }
-        if let Some((workflow, name)) = named.split_once('/') {
+        let (workflow, name) = match named.split_once('/') {
+            Some((workflow, name)) => (workflow, Some(name)),
+            None => (named, None),
+        };
+        if self.is_express(workflow).await? {
+            let logged = self.express.latest(workflow, name);
+            return logged.with_context(|| format!("no execution of `{named}` is logged"));
+        }
+        if let Some(name) = name {
             let machine = self.machine_arn(workflow).await?;
             return Ok(format!("{}:{name}", machine.replace(":stateMachine:", ":execution:")));
         }
@@ -243,10 +260,22 @@ impl Compute {
     }
 }
 
+fn triggers(settings: &bourn_config::Pipeline) -> Result<Arc<Triggers>> {
+    let home = Home { account: settings.aws.account.clone(), region: settings.aws.region.clone() };
+    Triggers::compile(&settings.triggers, home).map_err(|faults| {
+        anyhow!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })
+}
+
 impl Layout {
     /// Executions and their history.
     pub fn workflows(&self) -> std::path::PathBuf {
         self.state.join("workflows")
+    }
+
+    /// The book of what Express executions tell.
+    pub fn execution_log(&self) -> std::path::PathBuf {
+        self.state.join("logs").join("executions")
     }
 
     /// Shims, logs and history of functions.

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use bourn_config::{JobTarget, Target};
 use bourn_event::{Clock, Functions, Invocation, InvokeError, Jobs, Micros};
 use bourn_functions::{Host, InvocationRow};
-use bourn_schedule::{Ended, RunRef, StartError, Started, Starter, execution_name, job_name};
+use bourn_schedule::{Ended, RunRef, StartError, Started, Starter, execution_name, job_name, request_id};
 use bourn_workflow::{ErrorKind, ExecutionStatus, StartExecution, StopExecution, WorkflowError, Workflows};
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,9 +66,16 @@ impl PipelineStarter {
         }
     }
 
-    async fn start_function(&self, name: &str, input: &Value) -> Result<Started, StartError> {
-        let call =
-            Invocation { function: name.into(), payload: input.to_string().into(), ..Invocation::default() };
+    /// After a crash a function may be invoked again for the same run: it can tell by the request id, which is made
+    /// of the run's, and by the client context, which holds the run's itself.
+    async fn start_function(&self, name: &str, run_id: &str, input: &Value) -> Result<Started, StartError> {
+        let call = Invocation {
+            function: name.into(),
+            payload: input.to_string().into(),
+            client_context: Some(json!({"custom": {"run": run_id}}).to_string()),
+            request_id: Some(request_id(run_id)),
+            ..Invocation::default()
+        };
         match self.host.invoke_later(call).await {
             Ok(request_id) => Ok(Started { execution: Some(request_id) }),
             Err(error @ InvokeError::Closed) => Err(StartError::Later(error.to_string())),
@@ -154,7 +161,7 @@ impl Starter for PipelineStarter {
     async fn start(&self, target: &Target, run_id: &str, input: Value) -> Result<Started, StartError> {
         match target {
             Target::Workflow(name) => self.start_workflow(name, run_id, &input).await,
-            Target::Function(name) => self.start_function(name, &input).await,
+            Target::Function(name) => self.start_function(name, run_id, &input).await,
             Target::Job(job) => Ok(self.start_job(job, run_id, input)),
         }
     }

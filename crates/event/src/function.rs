@@ -16,6 +16,8 @@ pub struct Invocation {
     pub trace: Option<String>,
     /// Does the caller want the last 4 KiB of what the function logs?
     pub wants_log: bool,
+    /// Names the call, so that a function can tell one that is made again; a new name is made if absent.
+    pub request_id: Option<String>,
 }
 
 /// What a function answered.

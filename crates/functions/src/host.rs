@@ -8,7 +8,7 @@ use crate::meter::History;
 use crate::pool::{Pool, Shared};
 use crate::record::Stored;
 use crate::rows::{DeadRow, FunctionRow, InvocationRow, LogRow, PendingRow};
-use crate::scribe::{Files, Scribe, read_back};
+use crate::scribe::{Files, Scribe};
 use crate::settings::{LATER_PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX, Settings};
 use crate::spawn::{Program, Spawner};
 use crate::warden::{self, Warden};
@@ -16,7 +16,7 @@ use crate::{check, shim};
 use async_trait::async_trait;
 use bourn_config::{Function, Runtime};
 use bourn_event::{Clock, Functions, Invocation, InvokeError, Invoked, Streams};
-use bourn_state::{State, StateError};
+use bourn_state::{State, StateError, read_book};
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -78,7 +78,7 @@ impl Host {
             false => Some(Warden::start(&host_mark).map_err(fail)?),
         };
         let files = Files::new(&settings.dir).map_err(fail)?;
-        let history = Arc::new(History::new(read_back(&files.history())));
+        let history = Arc::new(History::new(read_book(&files.history())));
         let runtime = Handle::current();
         let spawner = Spawner::start(runtime.clone()).map_err(fail)?;
         let shared = Shared { settings, clock, spawner, history: history.clone(), host_mark, runtime };
@@ -86,7 +86,7 @@ impl Host {
         let mut pools = BTreeMap::new();
         let mut logs = Vec::new();
         for (name, function) in functions {
-            let log = Arc::new(Log::new(read_back(&files.log(name))));
+            let log = Arc::new(Log::new(read_book(&files.log(name))));
             logs.push((name.clone(), log.clone()));
             let program = Program::new(name, function, &shared.settings, &shims);
             let pool = Pool::new(name, function.clone(), program, log, shared.clone());
@@ -160,11 +160,7 @@ impl Host {
         let (function, census, meter) = (&pool.function, pool.census(), &pool.meter);
         FunctionRow {
             name: pool.name.to_string(),
-            runtime: match function.runtime {
-                Runtime::Provided => "provided",
-                Runtime::Python3 => "python3",
-                Runtime::Nodejs => "nodejs",
-            },
+            runtime: runtime_name(function.runtime),
             memory_bytes: function.memory.0,
             timeout_ms: u64::try_from(function.timeout.0.as_millis()).unwrap_or(u64::MAX),
             concurrency_max: function.concurrency.max.into(),
@@ -223,6 +219,15 @@ impl Host {
     }
 }
 
+/// As settings write it.
+pub(crate) fn runtime_name(runtime: Runtime) -> &'static str {
+    match runtime {
+        Runtime::Provided => "provided",
+        Runtime::Python3 => "python3",
+        Runtime::Nodejs => "nodejs",
+    }
+}
+
 impl Drop for Host {
     fn drop(&mut self) {
         self.later.stop();
@@ -239,7 +244,7 @@ impl Functions for Host {
         let pool = self.pool(&call.function)?;
         let (answer, answered) = oneshot::channel();
         pool.submit(Call {
-            request_id: new_request_id().into(),
+            request_id: call.request_id.unwrap_or_else(new_request_id).into(),
             payload: checked_payload(call.payload, PAYLOAD_BYTES_MAX)?,
             client_context: checked_context(call.client_context)?,
             trace: call.trace.unwrap_or_else(|| new_trace(self.shared.clock.now())),
@@ -257,7 +262,10 @@ impl Functions for Host {
         let text = String::from_utf8(payload.into()).map_err(|error| invalid(&error))?;
         let payload = RawValue::from_string(text).map_err(|error| invalid(&error))?;
         let context = checked_context(call.client_context)?;
-        let stored = Stored::new(payload, context, call.trace, self.shared.clock.now());
+        let mut stored = Stored::new(payload, context, call.trace, self.shared.clock.now());
+        if let Some(request_id) = call.request_id {
+            stored.request_id = request_id.into();
+        }
         let request_id = stored.request_id.to_string();
         self.later.take(&call.function, stored).await?;
         Ok(request_id)

@@ -9,4 +9,4 @@ pub mod outbound;
 mod tasks;
 
 pub use connection::connect;
-pub use tasks::{Integrations, Names, OnEvent, Parts, Unrunnable};
+pub use tasks::{BusRefusal, EventBus, Integrations, Names, Parts, Unrunnable};

@@ -7,11 +7,12 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Doubles from a second to a minute.
 #[derive(Debug, Default)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     attempts: u32,
 }
 
 impl Backoff {
+    /// How long to wait now.
     pub fn next(&mut self) -> Duration {
         let wait = FIRST.saturating_mul(1 << self.attempts.min(10)).min(LONGEST);
         self.attempts += 1;

@@ -24,7 +24,7 @@ pub struct Home {
 impl Home {
     /// The envelope of a stream's event.
     pub fn of_stream(&self, stream: &str, offset: Offset, received_at: Micros, detail: Value) -> Value {
-        let id = event_id(&format!("{stream}/{offset}"));
+        let id = uuid_of(&format!("{stream}/{offset}"));
         self.envelope(&id, STREAM_SOURCE, stream, received_at, Vec::new(), detail)
     }
 
@@ -105,7 +105,7 @@ impl OwnEvent {
     }
 
     fn id(&self, at: Micros) -> String {
-        event_id(&match self {
+        uuid_of(&match self {
             Self::TableCommitted { table, version, .. } => format!("table/{table}/{version}"),
             Self::FileFinished { stream, path, .. } => format!("file/{stream}/{path}/{at}"),
             Self::RunEnded(run) => format!("run/{}", run.id),
@@ -147,7 +147,7 @@ impl OwnEvent {
     }
 }
 
-/// The same event always has the same id.
-fn event_id(key: &str) -> String {
+/// The same key always has the same UUID.
+pub(crate) fn uuid_of(key: &str) -> String {
     Uuid::from_u128(xxhash_rust::xxh3::xxh3_128(key.as_bytes())).to_string()
 }

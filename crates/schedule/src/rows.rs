@@ -1,12 +1,16 @@
 //! The schedules as rows (`system.schedules`, `bourn schedules ls`).
 
 use crate::plan::Planned;
-use crate::progress::Phase;
-use crate::runs::Runs;
+use crate::progress::{Phase, Progress};
+use crate::runs::Entry;
 use crate::scheduler::{Scheduler, record_id};
 use crate::starter::{kind_of, name_of};
+use crate::when::When;
+use bourn_config::Schedule;
 use bourn_event::{Micros, RunKind, RunStatus};
+use bourn_state::{Key, State, StateError};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// A schedule as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +42,25 @@ pub enum ScheduleStatus {
     Over,
 }
 
+/// The schedules as the state has them, without changing it: for readers of a pipeline that does not run.
+pub fn read_schedules(
+    state: &State,
+    schedules: &BTreeMap<String, Schedule>,
+    now: Micros,
+) -> Result<Vec<ScheduleRow>, StateError> {
+    let mut rows = Vec::new();
+    for (name, schedule) in schedules {
+        let Ok(when) = When::compile(schedule) else { continue };
+        let kept: Option<Progress> = state.get(&Key::Schedule { name: name.clone() })?;
+        let progress = kept.unwrap_or_else(|| Progress::new(String::new(), when.anchor(now), now));
+        let planned = Planned { name: name.clone(), schedule: schedule.clone(), when, progress };
+        let last = planned.progress.last.map(|due| Key::Run { id: record_id(name, due) });
+        let last = last.map(|key| state.get::<Entry>(&key)).transpose()?.flatten();
+        rows.push(row(&planned, last.map(|entry| entry.run.status)));
+    }
+    Ok(rows)
+}
+
 impl Scheduler {
     /// All schedules, by name.
     pub fn schedules(&self) -> Vec<ScheduleRow> {
@@ -45,12 +68,16 @@ impl Scheduler {
             // One that is gone is shown as long as a run of it is not over.
             let shown =
                 planned.values().filter(|planned| !planned.is_gone() || !planned.progress.open.is_empty());
-            shown.map(|planned| row(planned, runs)).collect()
+            let status = |planned: &Planned| {
+                let last = planned.progress.last?;
+                runs.get(&record_id(&planned.name, last)).map(|run| run.status)
+            };
+            shown.map(|planned| row(planned, status(planned))).collect()
         })
     }
 }
 
-fn row(planned: &Planned, runs: &Runs) -> ScheduleRow {
+fn row(planned: &Planned, last_status: Option<RunStatus>) -> ScheduleRow {
     let Planned { name, schedule, progress, .. } = planned;
     let next = planned.next_due();
     let runs_now = progress.open.iter().any(|run| run.phase != Phase::Queued);
@@ -68,7 +95,7 @@ fn row(planned: &Planned, runs: &Runs) -> ScheduleRow {
         target: name_of(&schedule.run),
         next,
         last: progress.last,
-        last_status: progress.last.and_then(|due| runs.get(&record_id(name, due))).map(|run| run.status),
+        last_status,
         status,
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::starter::{Ended, RunRef};
 use crate::time::sortable;
+use crate::troubles::Troubles;
 use bourn_config::{JobName, JobTarget, Target};
 use bourn_event::{Clock, JobDone, Jobs, Micros, Run, RunKind, RunStatus};
 use bourn_state::{Durability, Key, KeyKind, Scope, State, StateError};
@@ -72,6 +73,16 @@ pub struct Runs {
     quiet: Mutex<BTreeMap<String, Run>>,
     sequence: AtomicU64,
     listener: RwLock<Option<Listener>>,
+    troubles: Troubles,
+}
+
+/// The runs that a state holds, the latest first, without changing any: for readers of a pipeline that does not run.
+pub fn read_runs(state: &State) -> Result<Vec<Run>, StateError> {
+    let runs: Result<Vec<Run>, StateError> =
+        state.scan::<Entry>(Scope::all(KeyKind::Run)).map(|entry| Ok(entry?.1.run)).collect();
+    let mut runs = runs?;
+    runs.reverse();
+    Ok(runs)
 }
 
 impl Runs {
@@ -94,6 +105,7 @@ impl Runs {
             quiet: Mutex::default(),
             sequence: AtomicU64::new(0),
             listener: RwLock::new(None),
+            troubles: Troubles::default(),
         };
         runs.commit(Vec::new(), cut_off, Durability::Buffered)?;
         Ok(Arc::new(runs))
@@ -102,6 +114,11 @@ impl Runs {
     /// Calls this for each run that ends from now on. It must not block, nor call back.
     pub fn on_end(&self, listener: impl Fn(&Run) + Send + Sync + 'static) {
         *self.listener.write() = Some(Arc::new(listener));
+    }
+
+    /// What keeps schedules and triggers from beginning runs at the moment.
+    pub fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     /// All runs, the latest first.
@@ -251,6 +268,10 @@ impl Runs {
             entries.insert(entry.run.id.clone(), entry);
         }
         drop(entries);
+        for run in &ended {
+            let labels = [("kind", word(&run.kind)), ("status", word(&run.status))];
+            metrics::counter!("bourn_runs_ended_total", &labels).increment(1);
+        }
         let listener = self.listener.read().clone();
         if let Some(listener) = listener {
             ended.iter().for_each(|run| listener(run));
@@ -266,6 +287,11 @@ impl Runs {
         let over = closed.enumerate().take_while(|(index, (ended, _))| *index < surplus || *ended < oldest);
         over.map(|(_, (_, id))| id.clone()).collect()
     }
+}
+
+/// A kind or a status as tables show it.
+fn word(value: &impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Did a job change anything?

@@ -35,6 +35,9 @@ use tokio_util::sync::CancellationToken;
 const CHECK_MAX: Duration = Duration::from_secs(30);
 const EVENTS_MAX: usize = 256;
 
+/// What the scheduler's troubles are about.
+const ABOUT: &str = "schedules";
+
 /// Why schedules were not taken; those before stay in force.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
@@ -144,11 +147,14 @@ impl Scheduler {
             let mut pause = wake.map_or(CHECK_MAX, |wake| Duration::from_micros((wake - now).max(0) as u64));
             match self.persist(&mut work).await {
                 Ok(steps) => {
+                    self.runs.troubles().clear(ABOUT);
                     backoff = Backoff::default();
                     self.perform(steps, &mut tasks, &sender);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "schedules cannot be persisted: nothing is begun");
+                    let why = format!("nothing is begun, because it cannot be noted: {error}");
+                    tracing::warn!("schedules: {why}");
+                    self.runs.troubles().note(ABOUT, why);
                     pause = backoff.next();
                 }
             }

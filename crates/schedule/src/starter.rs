@@ -1,5 +1,6 @@
 //! The seam of what begins runs: the root implements it over workflows, functions and jobs.
 
+use crate::envelope::uuid_of;
 use async_trait::async_trait;
 use bourn_config::{JobName, Target};
 use bourn_event::{RunKind, RunStatus};
@@ -59,7 +60,7 @@ pub struct RunRef {
 /// Begins, follows and stops runs.
 ///
 /// Ids are deterministic: `schedule/<name>/<due time>`, `trigger/<name>/<stream>/<offset>`,
-/// `trigger/<name>/bourn/<event id>`, `backfill/<name>/<due time>`. After a crash the same id may be given again:
+/// `trigger/<name>/bourn/<event id>`, `trigger/<name>/bus/<event id>`, `backfill/<name>/<due time>`. After a crash the same id may be given again:
 /// a run that was begun under it is not begun twice, and the answer is that of the first time.
 #[async_trait]
 pub trait Starter: Send + Sync {
@@ -107,6 +108,11 @@ pub fn stream_of(target: &Target) -> Option<String> {
         Target::Job(job) => job.stream.clone(),
         _ => None,
     }
+}
+
+/// A run's id as the request id of an invocation: always the same UUID.
+pub fn request_id(run_id: &str) -> String {
+    uuid_of(run_id)
 }
 
 /// Longest name that Step Functions gives an execution.

@@ -7,7 +7,8 @@ use crate::runs::{Entry, Runs};
 use crate::scheduler::start;
 use crate::starter::{Ended, RunRef, Starter, kind_of, name_of, stream_of};
 use crate::time::sortable;
-use bourn_config::{Target, Trigger};
+use crate::troubles::Troubles;
+use bourn_config::{DEFAULT_BUS, Target, Trigger, TriggerOn};
 use bourn_event::{Clock, Micros, Run, RunStatus};
 use bourn_state::Durability;
 use serde_json::Value;
@@ -41,6 +42,7 @@ pub struct Triggers {
 #[derive(Debug)]
 pub(crate) struct Compiled {
     name: String,
+    on: Option<TriggerOn>,
     target: Target,
     pattern: Pattern,
     input: Option<Input>,
@@ -60,16 +62,11 @@ impl Triggers {
                 faults.extend(found.into_iter().map(|found| fault("input", found.pointer, found.message)));
             });
             if let (Ok(pattern), Ok(input), true) = (pattern, input, trigger.enabled) {
-                compiled.push(Compiled { name: name.clone(), target: trigger.run.clone(), pattern, input });
+                let (name, on, target) = (name.clone(), trigger.on.clone(), trigger.run.clone());
+                compiled.push(Compiled { name, on, target, pattern, input });
             }
         }
         if faults.is_empty() { Ok(Arc::new(Self { home, compiled })) } else { Err(faults) }
-    }
-
-    /// The names of the triggers that an event in its envelope matches.
-    pub fn matching(&self, event: &Value) -> Vec<&str> {
-        let matching = self.compiled.iter().filter(|trigger| trigger.pattern.matches(event));
-        matching.map(|trigger| trigger.name.as_str()).collect()
     }
 
     /// Could any event of this stream match?
@@ -82,7 +79,15 @@ impl Triggers {
     }
 
     pub(crate) fn of_stream<'a>(&'a self, stream: &'a str) -> impl Iterator<Item = &'a Compiled> {
-        self.compiled.iter().filter(move |trigger| self.could_match(trigger, STREAM_SOURCE, stream))
+        self.compiled.iter().filter(move |trigger| {
+            trigger.listens_to_stream(stream) && self.could_match(trigger, STREAM_SOURCE, stream)
+        })
+    }
+
+    /// Those that an event on a bus matches.
+    pub(crate) fn of_bus<'a>(&'a self, bus: &'a str, event: &'a Value) -> impl Iterator<Item = &'a Compiled> {
+        let listening = self.compiled.iter().filter(move |trigger| trigger.listens_to_bus(bus));
+        listening.filter(move |trigger| trigger.pattern.matches(event))
     }
 
     pub(crate) fn of_own(&self, event: &OwnEvent) -> impl Iterator<Item = &Compiled> {
@@ -93,7 +98,9 @@ impl Triggers {
         let detail_type = event.detail_type();
         self.compiled.iter().filter(move |trigger| {
             // The end of what a trigger began does not set it off again, for ever.
-            own_run.as_ref() != Some(&trigger.name) && self.could_match(trigger, OWN_SOURCE, detail_type)
+            own_run.as_ref() != Some(&trigger.name)
+                && trigger.listens_to_bourn()
+                && self.could_match(trigger, OWN_SOURCE, detail_type)
         })
     }
 
@@ -110,6 +117,21 @@ impl Triggers {
 }
 
 impl Compiled {
+    fn listens_to_stream(&self, stream: &str) -> bool {
+        self.on.as_ref().is_none_or(|on| matches!(on, TriggerOn::Stream(name) if name == stream))
+    }
+
+    fn listens_to_bourn(&self) -> bool {
+        self.on.as_ref().is_none_or(|on| *on == TriggerOn::Bourn)
+    }
+
+    fn listens_to_bus(&self, bus: &str) -> bool {
+        match &self.on {
+            None => bus == DEFAULT_BUS,
+            Some(on) => matches!(on, TriggerOn::Bus(name) if name == bus),
+        }
+    }
+
     pub fn pattern(&self) -> &Pattern {
         &self.pattern
     }
@@ -155,12 +177,17 @@ impl Launcher {
         }
     }
 
+    /// What keeps runs from beginning at the moment.
+    pub fn troubles(&self) -> &Troubles {
+        self.runs.troubles()
+    }
+
     pub(crate) fn runs(&self) -> &Runs {
         &self.runs
     }
 
     /// Begins the run of an event; tries until it is begun or refused for good. `origin` is what the event is
-    /// named by: `<stream>/<offset>`, `bourn/<event id>`.
+    /// named by: `<stream>/<offset>`, `bourn/<event id>`, `bus/<event id>`.
     pub(crate) async fn launch(
         self: &Arc<Self>,
         trigger: &Compiled,
@@ -172,6 +199,7 @@ impl Launcher {
         if self.runs.entry(&record_id).is_some() {
             return Ok(());
         }
+        metrics::counter!("bourn_trigger_matches_total", "trigger" => trigger.name.clone()).increment(1);
         let reference = RunRef {
             target: trigger.target.clone(),
             id: format!("trigger/{}/{origin}", trigger.name),

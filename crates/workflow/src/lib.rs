@@ -17,11 +17,15 @@ mod objects;
 mod service;
 mod store;
 mod test_state;
+mod logging;
 mod token;
 mod waiting;
 
+mod reading;
 pub use api::*;
 pub use error::{ErrorKind, WorkflowError};
 pub use objects::{NoObjects, ObjectItem, Objects};
-pub use service::{ExpressLog, Fault, NoExpressLog, Options, Pace, Workflows};
+pub use reading::read_executions;
+pub use service::{Fault, Options, Pace, Workflows};
 pub use waiting::WaitingTask;
+pub use logging::{ExpressLog, NoExpressLog};

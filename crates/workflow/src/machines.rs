@@ -220,7 +220,7 @@ impl Workflows {
                 revision: revision_of(&file.definition),
                 created_at: before.as_ref().map_or_else(|| engine.now().wall, |before| before.created_at),
                 from_file: true,
-                logging: None,
+                logging: file.settings.log.map(|log| log.logging_configuration().to_string()),
                 tracing: None,
                 events_max,
                 payload_bytes_max,

@@ -2,7 +2,7 @@
 
 use crate::api::*;
 use crate::engine::Engine;
-use crate::{Objects, WorkflowError};
+use crate::{ExpressLog, Objects, WorkflowError};
 use bourn_event::{Clock, Tasks};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,26 +36,6 @@ pub enum Pace {
     #[default]
     Steady,
     Virtual,
-}
-
-/// Takes the events of Express executions, which keep no history.
-pub trait ExpressLog: Send + Sync {
-    /// Is anything wanted at all? If not, no event is made.
-    fn enabled(&self) -> bool;
-
-    fn event(&self, execution_arn: &str, event: &HistoryEvent);
-}
-
-/// Nobody wants them.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoExpressLog;
-
-impl ExpressLog for NoExpressLog {
-    fn enabled(&self) -> bool {
-        false
-    }
-
-    fn event(&self, _: &str, _: &HistoryEvent) {}
 }
 
 /// The workflows of a pipeline. Cheap to clone; all clones are the same engine.

@@ -95,6 +95,7 @@ fn invocation(
         client_context: if is_event { None } else { client_context(headers)? },
         trace: headers.get(TRACE).and_then(|value| value.to_str().ok()).map(str::to_owned),
         wants_log: !is_event && log_type == Some(b"Tail"),
+        request_id: None,
     })
 }
 

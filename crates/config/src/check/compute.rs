@@ -2,7 +2,9 @@
 
 use super::Context;
 use crate::fault::child;
-use crate::model::{ByteSize, Destination, Function, Runtime, Span, Target, Workflow};
+use crate::model::{
+    ByteSize, DEFAULT_BUS, Destination, Function, Runtime, Span, Target, TriggerOn, Workflow,
+};
 use crate::suggest;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -44,6 +46,15 @@ pub(super) fn check(context: &mut Context<'_>) {
                 let hint = "write it like `{source: [bourn.stream], detail-type: [orders]}`".to_string();
                 context.fault(&format!("{at}/pattern"), "expected an event pattern", Some(hint));
             }
+        }
+        match &trigger.on {
+            Some(TriggerOn::Stream(stream)) => context.stream(&format!("{at}/on/stream"), stream),
+            Some(TriggerOn::Bus(bus)) if bus != DEFAULT_BUS => {
+                let mut buses = vec![DEFAULT_BUS];
+                buses.extend(pipeline.streams.keys().map(String::as_str));
+                context.member(&format!("{at}/on/bus"), "bus", "streams", bus, &buses);
+            }
+            Some(TriggerOn::Bus(_) | TriggerOn::Bourn) | None => {}
         }
         target(context, &format!("{at}/run"), &trigger.run);
     }

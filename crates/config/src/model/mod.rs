@@ -18,14 +18,19 @@ pub use outside::{
     AnswerCache, Breaker, Calls, ColumnType, FunctionFailure, FunctionStep, FunctionTransform, HttpFailure,
     HttpMethod, HttpRetry, HttpStep, PointedColumn, Take, Transform, TransformCall,
 };
-pub use schedule::{InputTransformer, JobName, JobTarget, Missed, Overlap, Schedule, Target, Trigger};
+pub use schedule::{
+    DEFAULT_BUS, InputTransformer, JobName, JobTarget, Missed, Overlap, Schedule, Target, Trigger, TriggerOn,
+};
 pub use server::{ApiKey, Postgres, Server, Sql, Tls, Verb};
 pub use stream::{
     Dedupe, Draft, Enrich, EventTime, FileFormat, FileSource, FormatKeyword, HttpSource, InvalidPolicy,
     KeyList, LatePolicy, LogSettings, LookupStep, MissingKey, Policy, Source, Stream,
 };
 pub use units::{ByteSize, Span};
-pub use workflow::{AccessKey, Aws, Basic, Connection, KeyedTable, Notifier, Secret, Workflow, WorkflowType};
+pub use workflow::{
+    AccessKey, Aws, Basic, Connection, ExecutionLog, ExecutionLogLevel, KeyedTable, Notifier, Secret, Workflow,
+    WorkflowType,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

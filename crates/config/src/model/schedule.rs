@@ -123,9 +123,13 @@ pub enum Overlap {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trigger {
+    /// What it listens to: `{stream: NAME}`, `{bus: NAME}` (events that workflows put with `events:putEvents`;
+    /// `default`, or the stream that is the bus) or `bourn`. All streams, Bourn and the default bus if absent.
+    #[serde(default)]
+    pub on: Option<TriggerOn>,
     /// An EventBridge event pattern. Events of a stream have `"source": "bourn.stream"` and the stream's
     /// name as `detail-type`; Bourn's own have `"source": "bourn"` and `table committed`, `file finished`,
-    /// `run ended` or `reject rate` as `detail-type`.
+    /// `run ended` or `reject rate` as `detail-type`; those on a bus have what they were put with.
     pub pattern: Value,
     /// What begins.
     pub run: Target,
@@ -135,6 +139,21 @@ pub struct Trigger {
     #[serde(default = "yes")]
     pub enabled: bool,
 }
+
+/// Where a trigger's events come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TriggerOn {
+    /// The events of a stream.
+    Stream(String),
+    /// The events put on a bus: `default`, or a stream's name.
+    Bus(String),
+    /// What happens in the pipeline itself.
+    Bourn,
+}
+
+/// The bus that events without a bus are put on.
+pub const DEFAULT_BUS: &str = "default";
 
 /// Makes an input out of an event, as EventBridge does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -22,6 +22,9 @@ pub struct Workflow {
     pub max_events: u32,
     /// Largest input or output of a state.
     pub max_payload: ByteSize,
+    /// What is logged of Express executions, which have no history (`system.execution_logs`). Beginnings, ends
+    /// and failures with their data, if absent.
+    pub log: Option<ExecutionLog>,
 }
 
 impl Default for Workflow {
@@ -32,6 +35,7 @@ impl Default for Workflow {
             history: Span::from_secs(90 * 86_400),
             max_events: 25_000,
             max_payload: ByteSize(256 << 10),
+            log: None,
         }
     }
 }
@@ -45,6 +49,47 @@ pub enum WorkflowType {
     Standard,
     /// In memory, at most five minutes; a crash ends it.
     Express,
+}
+
+/// What is logged of Express executions, as `loggingConfiguration` of Step Functions says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExecutionLog {
+    pub level: ExecutionLogLevel,
+    /// With inputs and outputs (`includeExecutionData`).
+    #[serde(default = "yes")]
+    pub data: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Which events are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutionLogLevel {
+    /// None.
+    Off,
+    /// Executions that failed, timed out or were aborted.
+    Fatal,
+    /// Every failure, also those that were retried or caught.
+    Error,
+    /// Every event.
+    All,
+}
+
+impl ExecutionLog {
+    /// As Step Functions has it.
+    pub fn logging_configuration(&self) -> serde_json::Value {
+        let level = match self.level {
+            ExecutionLogLevel::Off => "OFF",
+            ExecutionLogLevel::Fatal => "FATAL",
+            ExecutionLogLevel::Error => "ERROR",
+            ExecutionLogLevel::All => "ALL",
+        };
+        serde_json::json!({"level": level, "includeExecutionData": self.data})
+    }
 }
 
 /// A table of items by key, for the `dynamodb:*` calls of workflows.

@@ -51,8 +51,8 @@ pub(super) async fn invoke(
         function: function.clone(),
         payload: parameters.get("Payload").map_or_else(|| Bytes::from_static(b"{}"), text),
         client_context: context.transpose()?,
-        trace: None,
         wants_log: read.maybe_text("LogType")? == Some("Tail"),
+        ..Invocation::default()
     };
     let wants_log = call.wants_log;
     match read.maybe_text("InvocationType")?.unwrap_or("RequestResponse") {
@@ -93,6 +93,7 @@ pub(super) async fn invoke(
     }
 }
 
+/// Of both integrations: Step Functions writes what is to be bytes as JSON, so that a text is a JSON text.
 fn text(json: &Value) -> Bytes {
     Bytes::from(json.to_string())
 }

@@ -11,6 +11,7 @@
 
 mod background;
 mod bind;
+mod events;
 mod form;
 mod http;
 mod jobs;
@@ -23,8 +24,8 @@ mod service;
 mod sql;
 mod streams;
 
+pub use events::{BusRefusal, EventBus};
 pub use names::{Names, Unrunnable};
-pub use streams::OnEvent;
 
 use crate::item::{Call, ItemError, Tables};
 use crate::outbound::Outbound;
@@ -32,6 +33,7 @@ use async_trait::async_trait;
 use bourn_config::{Aws, Connection, KeyedTable, Notifier};
 use bourn_event::{Clock, Functions, Jobs, Query, Streams, TaskFailure, TaskRequest, Tasks};
 use bourn_state::{State, StateError};
+use events::Putter;
 use http::Web;
 use jobs::JobRuns;
 use queries::Queries;
@@ -55,7 +57,7 @@ pub struct Parts {
     pub connections: BTreeMap<String, Connection>,
     pub aws: Aws,
     /// Gets the events of `events:putEvents`.
-    pub on_event: Option<OnEvent>,
+    pub bus: Arc<dyn EventBus>,
 }
 
 /// Runs the Tasks of a pipeline's workflows.
@@ -70,7 +72,7 @@ pub struct Integrations {
     tables: Tables,
     web: Web,
     aws: Aws,
-    on_event: Option<OnEvent>,
+    bus: Arc<dyn EventBus>,
 }
 
 impl Integrations {
@@ -88,7 +90,7 @@ impl Integrations {
             notifiers,
             connections,
             aws,
-            on_event,
+            bus,
         } = parts;
         Ok(Self {
             queries: Queries::open(query.clone(), state.clone(), clock.clone())?,
@@ -101,7 +103,7 @@ impl Integrations {
             streams,
             clock,
             aws,
-            on_event,
+            bus,
         })
     }
 
@@ -184,7 +186,7 @@ impl Tasks for Integrations {
         let caller = self.caller(&resource, request);
         let (parameters, execution) = (&request.parameters, request.execution.as_str());
         let (functions, aws) = (&*self.functions, &self.aws);
-        let (streams, on_event) = (&*self.streams, self.on_event.as_ref());
+        let streams = &*self.streams;
         match resource.action {
             Action::LambdaInvoke => match &resource.function {
                 Some(function) => lambda::call(functions, aws, caller, function, parameters).await,
@@ -201,7 +203,8 @@ impl Tasks for Integrations {
             Action::SqsSend => streams::send_message(streams, caller, execution, parameters).await,
             Action::KinesisPut => streams::put_record(streams, caller, execution, parameters).await,
             Action::EventsPut => {
-                streams::put_events(streams, on_event, aws, caller, execution, parameters).await
+                let putter = Putter { streams, bus: &self.bus, aws, caller, execution };
+                putter.put(parameters).await
             }
             Action::SnsPublish => self.web.publish(caller, parameters).await,
             Action::Http => self.web.invoke(caller, parameters).await,

@@ -1,27 +1,19 @@
-//! Messages, records and events into streams: `sqs:sendMessage`, `kinesis:putRecord`, `events:putEvents`.
+//! Messages and records into streams: `sqs:sendMessage`, `kinesis:putRecord`.
 //!
-//! A message's body and a record's data are the stream's event: a JSON object, or its text. Of
-//! `putEvents`, the event is the whole envelope, as a target of EventBridge receives it; it goes to the
-//! stream that the bus is named after, and in any case to the triggers.
+//! A message's body and a record's data are the stream's event: a JSON object, or its text.
 
 use super::read::Reader;
 use super::resource::last_part;
-use super::service::{Caller, iso_time, object, uuid_of};
+use super::service::{Caller, object, uuid_of};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bourn_config::Aws;
 use bourn_event::{SendError, Sending, Sent, Streams, TaskFailure};
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
 
-const ENTRIES_MAX: usize = 10;
 /// A stream has one.
 const SHARD: &str = "shardId-000000000000";
-
-/// Takes events that triggers may be waiting for, as EventBridge has them. Must not block.
-pub type OnEvent = Arc<dyn Fn(Value) + Send + Sync>;
 
 /// `sqs:sendMessage`.
 pub(super) async fn send_message(
@@ -116,120 +108,7 @@ fn decoded(text: &str) -> Bytes {
     text.to_string().into()
 }
 
-/// `events:putEvents`.
-pub(super) async fn put_events(
-    streams: &dyn Streams,
-    on_event: Option<&OnEvent>,
-    aws: &Aws,
-    caller: Caller<'_>,
-    execution: &str,
-    parameters: &Value,
-) -> Result<Value, TaskFailure> {
-    let read = Reader::new(caller, parameters);
-    let entries = match read.value("Entries") {
-        Some(Value::Array(entries)) if (1..=ENTRIES_MAX).contains(&entries.len()) => entries,
-        _ => {
-            return Err(read.wrong(format!(
-                "1 validation error detected: Value at 'entries' failed to satisfy constraint: Member must have \
-                 length from 1 to {ENTRIES_MAX}"
-            )));
-        }
-    };
-    let (mut answers, mut failed) = (Vec::new(), 0);
-    for (index, entry) in entries.iter().enumerate() {
-        let id = uuid_of(&["event", caller.id, &index.to_string()]);
-        match put_event(streams, on_event, aws, caller, execution, entry, &id).await {
-            Ok(()) => answers.push(json!({ "EventId": id })),
-            Err((code, message)) => {
-                failed += 1;
-                answers.push(json!({"ErrorCode": code, "ErrorMessage": message}));
-            }
-        }
-    }
-    let answer = json!({"Entries": answers, "FailedEntryCount": failed});
-    if failed > 0 && !caller.is_sdk() {
-        return Err(TaskFailure::new("EventBridge.FailedEntry", answer.to_string()));
-    }
-    Ok(answer)
-}
-
-async fn put_event(
-    streams: &dyn Streams,
-    on_event: Option<&OnEvent>,
-    aws: &Aws,
-    caller: Caller<'_>,
-    execution: &str,
-    entry: &Value,
-    id: &str,
-) -> Result<(), (&'static str, String)> {
-    let event = envelope(aws, caller, entry, id)?;
-    let bus = entry.get("EventBusName").and_then(Value::as_str).map_or("default", last_part);
-    let is_stream = streams.names().iter().any(|name| name == bus);
-    if bus == "default" && !is_stream && on_event.is_none() {
-        // Answered as taken, it would be gone.
-        let why = "Event bus default does not exist: name a stream as EventBusName.";
-        return Err(("ResourceNotFoundException", why.into()));
-    }
-    if bus != "default" || is_stream {
-        let caller = Caller { id, ..caller };
-        let sent = send(streams, caller, execution, bus, event.to_string().into()).await.map_err(
-            |error| match error {
-                SendError::NotFound(_) => (
-                    "ResourceNotFoundException",
-                    format!("Event bus {bus} does not exist: there is no such stream."),
-                ),
-                SendError::Unavailable { .. } => ("ThrottlingException", error.to_string()),
-            },
-        )?;
-        if let Some(why) = rejection(&sent) {
-            return Err((
-                "InvalidArgument",
-                format!("the event is kept among the rejects of stream `{bus}`: {why}"),
-            ));
-        }
-    }
-    if let Some(on_event) = on_event {
-        on_event(event);
-    }
-    Ok(())
-}
-
-/// An entry as the event that targets receive.
-fn envelope(aws: &Aws, caller: Caller<'_>, entry: &Value, id: &str) -> Result<Value, (&'static str, String)> {
-    let text = |name: &str| entry.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let required = |name: &str| {
-        text(name).ok_or_else(|| {
-            (
-                "InvalidArgument",
-                format!("Parameter {name} is not valid. Reason: {name} is a required argument."),
-            )
-        })
-    };
-    let (source, kind) = (required("Source")?, required("DetailType")?);
-    let malformed = || ("MalformedDetail", "Detail is malformed.".to_string());
-    let detail = match entry.get("Detail") {
-        None | Some(Value::Null) => return Err(required("Detail").err().unwrap_or_else(malformed)),
-        Some(Value::String(text)) => serde_json::from_str::<Value>(text).map_err(|_| malformed())?,
-        Some(json) => json.clone(),
-    };
-    if !detail.is_object() {
-        return Err(malformed());
-    }
-    let time = text("Time").map_or_else(|| iso_time(caller.now), str::to_string);
-    Ok(json!({
-        "version": "0",
-        "id": id,
-        "detail-type": kind,
-        "source": source,
-        "account": aws.account,
-        "time": time,
-        "region": aws.region,
-        "resources": entry.get("Resources").cloned().unwrap_or_else(|| json!([])),
-        "detail": detail,
-    }))
-}
-
-async fn send(
+pub(super) async fn send(
     streams: &dyn Streams,
     caller: Caller<'_>,
     execution: &str,
@@ -253,7 +132,8 @@ fn json_text(event: Bytes) -> Bytes {
     }
 }
 
-fn rejection(sent: &Sent) -> Option<String> {
+/// Why a stream refused the event, if it did.
+pub(super) fn rejection(sent: &Sent) -> Option<String> {
     (sent.rejected > 0).then(|| {
         sent.errors.first().map_or_else(|| "the stream's schema refuses it".into(), |(_, why)| why.clone())
     })

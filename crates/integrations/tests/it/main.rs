@@ -3,6 +3,7 @@
 mod breaker;
 mod cache;
 mod checks;
+mod events;
 mod http;
 mod items;
 mod outbound;

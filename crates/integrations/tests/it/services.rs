@@ -29,6 +29,25 @@ async fn functions_are_found_under_all_their_names() {
 }
 
 #[tokio::test]
+async fn a_payload_is_json_whatever_it_is() {
+    let cases = [
+        ("lambda:invoke", json!("{\"a\":1}"), "\"{\\\"a\\\":1}\""),
+        ("lambda:invoke", json!("bar"), "\"bar\""),
+        ("lambda:invoke", json!({"a": 1}), "{\"a\":1}"),
+        ("lambda:invoke", json!(null), "null"),
+        ("aws-sdk:lambda:invoke", json!("{\"a\":1}"), "\"{\\\"a\\\":1}\""),
+        ("aws-sdk:lambda:invoke", json!({"a": 1}), "{\"a\":1}"),
+    ];
+    let world = World::new();
+    for (resource, payload, expected) in cases {
+        let parameters = json!({"FunctionName": "echo", "Payload": payload});
+        world.run(resource, "1", parameters).await.expect(resource);
+        let got = world.functions.calls.lock().pop().expect("a call").payload;
+        assert_eq!(got, expected, "{resource} {payload}");
+    }
+}
+
+#[tokio::test]
 async fn calls_carry_what_the_parameters_say() {
     let world = World::new();
     let tail = json!({"FunctionName": "echo", "LogType": "Tail", "ClientContext": "eyJhIjoxfQ=="});
@@ -157,53 +176,6 @@ async fn records_and_messages_fail_as_recorded() {
         Ok(json!({"SequenceNumber": "41", "ShardId": "shardId-000000000000", "EncryptionType": "NONE"}))
     );
     assert_eq!(&world.streams.sent.lock()[0].events[0][..], b"{\"a\":1}");
-}
-
-#[tokio::test]
-async fn events_reach_their_bus_and_the_triggers() {
-    let world = World::new();
-    let entry = |detail: Value| json!({"Detail": detail, "DetailType": "kind", "Source": "some.source"});
-    let mut to_stream = entry(json!({"a": 1}));
-    to_stream["EventBusName"] = json!("arn:aws:events:us-east-1:000000000000:event-bus/orders");
-    let entries = json!({"Entries": [entry(json!("{\"Message\": \"m\"}")), to_stream]});
-    let answer = world.run("events:putEvents", "1", entries).await.expect("put");
-    assert_eq!(answer["FailedEntryCount"], 0);
-    let events = world.events.lock().clone();
-    assert_eq!(
-        events[0],
-        json!({
-            "version": "0", "id": answer["Entries"][0]["EventId"], "detail-type": "kind", "source": "some.source",
-            "account": "000000000000", "time": "2024-04-18T06:27:01.000Z", "region": "us-east-1", "resources": [],
-            "detail": {"Message": "m"},
-        })
-    );
-    let sent: Value = serde_json::from_slice(&world.streams.sent.lock()[0].events[0]).expect("JSON");
-    assert_eq!(sent, events[1]);
-
-    let failed = json!({"Entries": [entry(json!({})), entry(json!("\"jsonstring\""))]});
-    let failure = world.run("events:putEvents", "2", failed).await.expect_err("a failed entry");
-    assert_eq!(failure.error, "EventBridge.FailedEntry");
-    let cause: Value = serde_json::from_str(&failure.cause).expect("JSON");
-    assert_eq!(
-        cause["Entries"][1],
-        json!({"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."})
-    );
-    assert_eq!((&cause["FailedEntryCount"], cause["Entries"][0]["EventId"].is_string()), (&json!(1), true));
-    let cases = [
-        (json!({"Detail": "{}", "DetailType": "k"}), "Source is a required argument"),
-        (json!({"DetailType": "k", "Source": "s"}), "Detail is a required argument"),
-        (
-            json!({"Detail": {}, "DetailType": "k", "Source": "s", "EventBusName": "none"}),
-            "Event bus none does not exist",
-        ),
-        (json!({"Detail": {}, "DetailType": "k", "Source": "s", "EventBusName": "full"}), "the log is full"),
-    ];
-    for (entry, part) in cases {
-        let outcome = world.run("events:putEvents", "3", json!({ "Entries": [entry] })).await;
-        World::failed(outcome, "EventBridge.FailedEntry", part);
-    }
-    let none = world.run("events:putEvents", "4", json!({"Entries": []})).await;
-    World::failed(none, "EventBridge.AmazonEventBridgeException", "length from 1 to 10");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use bourn_event::{
     QueryError, QueryOptions, Rows, SendError, Sending, Sent, Streams, TaskFailure, TaskRequest, Tasks,
 };
 use bourn_integrations::outbound::Outbound;
-use bourn_integrations::{Integrations, Parts};
+use bourn_integrations::{BusRefusal, EventBus, Integrations, Parts};
 use bourn_state::State;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -98,6 +98,26 @@ impl Streams for FakeStreams {
     }
 }
 
+/// Takes each event once, and refuses by its detail type.
+#[derive(Default)]
+pub struct FakeBus(pub Mutex<Vec<(String, Value)>>);
+
+#[async_trait]
+impl EventBus for FakeBus {
+    async fn put(&self, bus: &str, event: Value) -> Result<(), BusRefusal> {
+        match event["detail-type"].as_str() {
+            Some("too many") => return Err(BusRefusal::Busy("too many wait".into())),
+            Some("no room") => return Err(BusRefusal::Failed("no space left".into())),
+            _ => {}
+        }
+        let mut events = self.0.lock();
+        if events.iter().all(|(_, known)| known["id"] != event["id"]) {
+            events.push((bus.to_string(), event));
+        }
+        Ok(())
+    }
+}
+
 #[derive(Default)]
 pub struct FakeQuery {
     pub asked: Mutex<Vec<String>>,
@@ -176,7 +196,7 @@ pub struct World {
     pub query: Arc<FakeQuery>,
     pub jobs: Arc<FakeJobs>,
     pub clock: Arc<ManualClock>,
-    pub events: Arc<Mutex<Vec<Value>>>,
+    pub events: Arc<FakeBus>,
     pub tasks: Arc<Integrations>,
     web: String,
     dir: tempfile::TempDir,
@@ -241,7 +261,7 @@ struct Fakes {
     query: Arc<FakeQuery>,
     jobs: Arc<FakeJobs>,
     clock: Arc<ManualClock>,
-    events: Arc<Mutex<Vec<Value>>>,
+    events: Arc<FakeBus>,
 }
 
 impl Default for Fakes {
@@ -259,7 +279,6 @@ impl Default for Fakes {
 
 impl Fakes {
     fn open(&self, dir: &tempfile::TempDir, web: &str) -> Arc<Integrations> {
-        let events = self.events.clone();
         let connection = Connection {
             url: Some(format!("{web}/api")),
             headers: BTreeMap::from([("x-key".to_string(), Secret::new("hush-hush"))]),
@@ -283,7 +302,7 @@ impl Fakes {
             ]),
             connections: BTreeMap::from([("crm".to_string(), connection)]),
             aws: Aws::default(),
-            on_event: Some(Arc::new(move |event| events.lock().push(event))),
+            bus: self.events.clone(),
         };
         Arc::new(Integrations::open(parts).expect("integrations"))
     }

@@ -1,6 +1,7 @@
 //! The schedule crate's integration tests, one binary.
 
 mod backfill;
+mod bus;
 mod cron;
 mod fake;
 mod input;

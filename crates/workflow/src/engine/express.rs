@@ -1,7 +1,8 @@
 //! Express executions: the same machine, in memory, for at most five minutes.
 
 use super::{Engine, runner::Job};
-use crate::api::ExecutionStatus;
+use crate::api::{ExecutionStatus, HistoryEvent};
+use crate::logging::Logging;
 use crate::machine::{Action, Execution, FrameId, Input, Meta, Outcome, TimerRef, World};
 use crate::service::Pace;
 use bourn_asl::Machine;
@@ -34,6 +35,7 @@ struct Run<'a> {
     timers: BTreeMap<(Micros, u32), (FrameId, bool)>,
     aborts: HashMap<(FrameId, u32), AbortHandle>,
     ended: Option<Outcome>,
+    logging: Logging,
     /// What has to be started.
     jobs: Vec<Job>,
 }
@@ -59,6 +61,7 @@ impl Engine {
             timers: BTreeMap::new(),
             aborts: HashMap::new(),
             ended: None,
+            logging: self.logging(&name),
             jobs: Vec::new(),
         };
         let mut tasks = FuturesUnordered::new();
@@ -79,6 +82,7 @@ impl Engine {
             let now = self.now();
             if now.steady >= limit {
                 run.ex.head.status = ExecutionStatus::TimedOut;
+                run.log_time_out(now.wall);
                 break Outcome { ended_at: now.wall, ..Outcome::default() };
             }
             inputs.extend(run.due());
@@ -93,6 +97,18 @@ impl Engine {
         let status = run.ex.head.status;
         super::commit::count_end(&name, status, outcome.ended_at - run.ex.meta.started_at);
         ExpressEnd { status, outcome }
+    }
+}
+
+impl Engine {
+    /// What a machine wants logged; of a distributed Map's children, what the machine that has the Map wants.
+    fn logging(&self, machine: &str) -> Logging {
+        if !self.options.express_log.enabled() {
+            return Logging::OFF;
+        }
+        let name = machine.split('/').next().unwrap_or_default();
+        let record = self.record(&self.machine_arn(name)).ok();
+        Logging::of(record.and_then(|record| record.logging).as_deref())
     }
 }
 
@@ -112,18 +128,31 @@ async fn work(engine: &Arc<Engine>, job: Job) -> Done {
 impl Run<'_> {
     fn step(&mut self, input: Input) {
         let engine = self.engine;
-        let log = &engine.options.express_log;
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let activity = |arn: &str| engine.has_activity(arn);
-        let world = World { now: engine.now(), seed, record: log.enabled(), activity: &activity };
+        let world = World { now: engine.now(), seed, record: !self.logging.is_off(), activity: &activity };
         let stepped = self.ex.step(input, &world);
         self.ex.changed.clear();
         self.ex.removed.clear();
-        for event in &stepped.events {
-            log.event(&self.ex.meta.arn, &event.to_api(true));
+        for event in stepped.events.iter().filter(|event| self.logging.wants(event.kind.name())) {
+            self.log(event.to_api(self.logging.data));
         }
         for action in stepped.actions {
             self.act(action);
+        }
+    }
+
+    fn log(&self, event: HistoryEvent) {
+        let meta = &self.ex.meta;
+        self.engine.options.express_log.event(&meta.machine_name, &meta.arn, event);
+    }
+
+    /// The limit of five minutes is no step of the machine.
+    fn log_time_out(&self, at: Micros) {
+        let kind = "ExecutionTimedOut";
+        if self.logging.wants(kind) {
+            let id = self.ex.head.next_event;
+            self.log(HistoryEvent { id, previous_id: id.saturating_sub(1), at, kind, details: None });
         }
     }
 

@@ -41,6 +41,24 @@ fn every_source_file_says_what_it_owns_and_fits_a_room() {
 }
 
 #[test]
+fn the_code_map_names_every_crate_and_nothing_that_is_not_there() {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let rows = text.lines().skip_while(|line| *line != "## Code map").take_while(|line| *line != "## Arrows");
+    let named: BTreeSet<String> = rows
+        .filter_map(|row| row.strip_prefix("| `")?.split(" | ").next())
+        .flat_map(|cell| cell.split(['`', ',', ' ']))
+        .filter(|path| !path.is_empty())
+        .map(str::to_string)
+        .collect();
+    let missing: Vec<_> = named.iter().filter(|path| !root().join(path).exists()).collect();
+    assert!(missing.is_empty(), "the code map names {missing:?}, which is not there");
+    for entry in std::fs::read_dir(root().join("crates")).expect("crates").flatten() {
+        let path = format!("crates/{}", entry.file_name().to_string_lossy());
+        assert!(named.contains(&path), "the code map does not say what {path} owns");
+    }
+}
+
+#[test]
 fn crates_import_only_what_the_architecture_allows() {
     let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let mut allowed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -1,4 +1,10 @@
 //! Workflows: executions of Amazon States Language machines, durable and resumable.
+//!
+//! ```text
+//!  API, schedules, triggers ─► engine ─ input ─► machine (pure) ─► events, changes ─► state
+//!                                ▲                    └─► actions, once those are durable
+//!                                └── answers, timers ◄── Tasks (seam) ◄──┘
+//! ```
 
 mod activities;
 mod api;

@@ -1,10 +1,16 @@
 //! Buckets of the lake, as a distributed Map reads its items from them and writes its results to them.
 
+use arrow::json::WriterBuilder;
+use arrow::json::writer::JsonArray;
 use async_trait::async_trait;
+use bourn_asl::errors;
 use bourn_event::TaskFailure;
 use bourn_lake::{Lake, LakeError};
 use bourn_workflow::{ObjectItem, Objects};
 use bytes::Bytes;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+use std::fmt::Display;
 use std::sync::Arc;
 
 pub struct Buckets(pub Arc<Lake>);
@@ -41,6 +47,31 @@ impl Objects for Buckets {
     async fn put(&self, bucket: &str, key: &str, body: Bytes) -> Result<String, TaskFailure> {
         self.0.put_object(bucket, key, body).await.map_err(failure)
     }
+
+    async fn parquet(&self, body: Bytes, rows_max: usize) -> Result<Vec<Value>, TaskFailure> {
+        let read = tokio::task::spawn_blocking(move || rows(body, rows_max)).await;
+        read.unwrap_or_else(|error| Err(unread(error)))
+    }
+}
+
+/// Rows of a Parquet file. Columns that JSON has no type for are texts: times as ISO 8601, bytes in hex.
+fn rows(body: Bytes, rows_max: usize) -> Result<Vec<Value>, TaskFailure> {
+    let file = ParquetRecordBatchReaderBuilder::try_new(body).map_err(unread)?;
+    let mut rows = Vec::new();
+    for batch in file.with_limit(rows_max).build().map_err(unread)? {
+        let mut json = Vec::new();
+        let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut json);
+        writer.write(&batch.map_err(unread)?).and_then(|()| writer.finish()).map_err(unread)?;
+        drop(writer);
+        if !json.is_empty() {
+            rows.append(&mut serde_json::from_slice(&json).map_err(unread)?);
+        }
+    }
+    Ok(rows)
+}
+
+fn unread(error: impl Display) -> TaskFailure {
+    TaskFailure::new(errors::ITEM_READER_FAILED, format!("The Parquet file cannot be read: {error}"))
 }
 
 fn failure(error: LakeError) -> TaskFailure {

@@ -16,6 +16,7 @@ mod rejects;
 mod replay;
 mod start;
 mod support;
+mod survival;
 mod tidy;
 mod workflows;
 mod triggers;

@@ -203,3 +203,31 @@ fn a_backfill_runs_each_time_once_and_goes_on_after_a_stop() {
     let inputs: Value = json!(folder.sql("select count(*) as n from system.executions"));
     assert_eq!(inputs[0]["n"], 3);
 }
+
+#[test]
+fn a_map_reads_the_rows_of_a_parquet_object() {
+    let folder = folder();
+    let reader = json!({"Resource": "arn:aws:states:::s3:getObject",
+        "ReaderConfig": {"InputType": "PARQUET", "MaxItems": 3},
+        "Arguments": {"Bucket": "inbox", "Key": "orders.parquet"}});
+    let processor = json!({"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"},
+        "StartAt": "Keep", "States": {"Keep": {"Type": "Pass", "End": true}}});
+    let rows = json!({"QueryLanguage": "JSONata", "StartAt": "Rows", "States": {
+        "Rows": {"Type": "Map", "ItemReader": reader, "ItemProcessor": processor, "End": true}}});
+    folder.write("workflows/rows.asl.json", rows.to_string());
+    let running = folder.start();
+    orders(&running, 5);
+    let object = folder.join("lake/objects/inbox/orders.parquet");
+    std::fs::create_dir_all(object.parent().expect("a folder")).expect("a folder");
+    let statement = "select order_id, quantity, cast(null as int) as missing, \
+        timestamp '2026-01-01 06:00:00' as at from silver.orders order by order_id";
+    folder.ok(&["sql", statement, "--format", "parquet", "--output", &object.display().to_string()]);
+    let done = folder.json(&["workflows", "start", "rows", "--wait", "--json"]);
+    let row = |id: u64| json!({"order_id": id.to_string(), "quantity": 1, "missing": null, "at": "2026-01-01T06:00:00"});
+    let output: Value = serde_json::from_str(done["output"].as_str().unwrap_or_default()).unwrap_or_default();
+    assert_eq!(output, json!([row(0), row(1), row(2)]), "{done}");
+    folder.write("lake/objects/inbox/orders.parquet", "no Parquet");
+    assert!(!folder.bourn(&["workflows", "start", "rows", "--wait"]).status.success());
+    let failed = folder.json(&["workflows", "show", "rows", "--json"])["execution"].clone();
+    assert_eq!((&failed["status"], &failed["error"]), (&json!("FAILED"), &json!("States.ItemReaderFailed")));
+}

@@ -10,6 +10,7 @@ mod hostile;
 mod keys;
 mod kill;
 mod lookups;
+mod outside;
 mod poison;
 mod probe;
 mod rejects;

@@ -60,8 +60,9 @@ pub struct RunRef {
 /// Begins, follows and stops runs.
 ///
 /// Ids are deterministic: `schedule/<name>/<due time>`, `trigger/<name>/<stream>/<offset>`,
-/// `trigger/<name>/bourn/<event id>`, `trigger/<name>/bus/<event id>`, `backfill/<name>/<due time>`. After a crash the same id may be given again:
-/// a run that was begun under it is not begun twice, and the answer is that of the first time.
+/// `trigger/<name>/bourn/<event id>`, `trigger/<name>/bus/<event id>`, `backfill/<name>/<due time>`. After a crash the
+/// same id may be given again: a run that was begun under it is not begun twice, and the answer is that of the first
+/// time.
 #[async_trait]
 pub trait Starter: Send + Sync {
     /// Begins a run; resolves when that is durable.

@@ -92,7 +92,8 @@ fn too_deep(location: &str) -> Diagnostic {
     Diagnostic::error(SCHEMA, message, location)
 }
 
-fn depth(value: &Value) -> usize {
+/// Levels of a value, its own among them.
+pub(crate) fn depth(value: &Value) -> usize {
     let mut deepest = 0;
     let mut rest = vec![(value, 1)];
     while let Some((value, level)) = rest.pop() {

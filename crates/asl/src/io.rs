@@ -3,8 +3,12 @@
 //! JSONPath: `InputPath` ► `Parameters` ► (the state's work) ► `ResultSelector` ► `Assign` ► `ResultPath` ►
 //! `OutputPath`. JSONata: `Arguments` ► (work) ► `Output` and `Assign`, which both see the old variables.
 
+use crate::document::depth;
 use crate::{Catcher, EvalError, Kind, QueryLanguage, Scope, Selector, State, Template, errors};
 use serde_json::{Map, Value};
+
+/// Deepest nesting of what states hand on; readers of JSON stop soon behind it.
+pub const DATA_DEPTH_MAX: usize = 120;
 
 /// Input as a state's work sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +38,15 @@ pub struct Finished {
     pub assigned: Option<Map<String, Value>>,
 }
 
+impl Finished {
+    /// Fails if its data are nested too deeply.
+    fn checked(self) -> Result<Finished, EvalError> {
+        check_depth(&self.output)?;
+        self.assigned.iter().flat_map(Map::values).try_for_each(check_depth)?;
+        Ok(self)
+    }
+}
+
 /// A Choice that was made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chosen {
@@ -55,6 +68,7 @@ impl State {
             (None, Some(template)) => Some(template.eval("Arguments", scope)?),
             (None, None) => None,
         };
+        after_parameters.as_ref().map_or(Ok(()), check_depth)?;
         Ok(Entered { after_input_path, after_parameters })
     }
 
@@ -75,7 +89,7 @@ impl State {
             Some(template) => template.eval("Output", &seen)?,
             None => result,
         };
-        Ok(Finished { after_result_selector: None, after_result_path: None, output, assigned })
+        Finished { after_result_selector: None, after_result_path: None, output, assigned }.checked()
     }
 
     fn finish_json_path(
@@ -99,7 +113,8 @@ impl State {
             _ => self.common.result_path.apply(scope.input, result)?,
         };
         let output = self.common.output_path.apply(&scope.with_input(&merged))?;
-        Ok(Finished { after_result_selector: selected, after_result_path: Some(merged), output, assigned })
+        Finished { after_result_selector: selected, after_result_path: Some(merged), output, assigned }
+            .checked()
     }
 
     /// Output processing of a Catch. `error_output` is `{"Error": …, "Cause": …}`.
@@ -117,14 +132,15 @@ impl State {
                     Some(template) => template.eval("Output", &seen)?,
                     None => error_output,
                 };
-                Ok(Finished { after_result_selector: None, after_result_path: None, output, assigned })
+                Finished { after_result_selector: None, after_result_path: None, output, assigned }.checked()
             }
             QueryLanguage::JsonPath => {
                 let seen = scope.with_input(&error_output);
                 let assigned = assign(catcher.assign.as_ref(), &seen).map_err(|e| self.worded(e))?;
                 let merged = catcher.result_path.apply(scope.input, error_output)?;
                 let after_result_path = Some(merged.clone());
-                Ok(Finished { after_result_selector: None, after_result_path, output: merged, assigned })
+                Finished { after_result_selector: None, after_result_path, output: merged, assigned }
+                    .checked()
             }
         }
     }
@@ -146,7 +162,8 @@ impl State {
                 None => self.passed_on(&seen)?,
             };
             let finished =
-                Finished { after_result_selector: None, after_result_path: None, output, assigned };
+                Finished { after_result_selector: None, after_result_path: None, output, assigned }
+                    .checked()?;
             return Ok(Chosen { rule: Some(index), next: rule.next.clone(), finished });
         }
         let next = choice.default.clone().ok_or_else(|| {
@@ -160,7 +177,8 @@ impl State {
             Some(template) => template.eval("Output", &seen)?,
             None => self.passed_on(&seen)?,
         };
-        let finished = Finished { after_result_selector: None, after_result_path: None, output, assigned };
+        let finished =
+            Finished { after_result_selector: None, after_result_path: None, output, assigned }.checked()?;
         Ok(Chosen { rule: None, next, finished })
     }
 
@@ -210,4 +228,11 @@ impl Selector {
 
 fn assign(template: Option<&Template>, scope: &Scope<'_>) -> Result<Option<Map<String, Value>>, EvalError> {
     template.map(|t| t.eval_object("Assign", scope)).transpose()
+}
+
+fn check_depth(value: &Value) -> Result<(), EvalError> {
+    if depth(value) > DATA_DEPTH_MAX {
+        return Err(EvalError::runtime(format!("The data are nested deeper than {DATA_DEPTH_MAX} levels.")));
+    }
+    Ok(())
 }

@@ -32,9 +32,10 @@ pub use definition::{
 pub use document::{DEFINITION_BYTES_MAX, Document, JSON_DEPTH_MAX, Place, place};
 pub use error::{Diagnostic, EvalError, Severity, errors};
 pub use intrinsic::Call;
-pub use io::{Chosen, Entered, Finished};
+pub use io::{Chosen, DATA_DEPTH_MAX, Entered, Finished};
 pub use jsonata::Jsonata;
 pub use path::{Path, ResultPath};
+pub use retry::takes;
 pub use scope::{Outside, Scope, Seeded, Variables};
 pub use setting::{Setting, Source};
 pub use template::{Expr, Template, TemplateField};

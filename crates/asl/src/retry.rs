@@ -4,7 +4,7 @@ use crate::{Catcher, Jitter, Retrier, errors};
 
 impl Retrier {
     pub fn matches(&self, error: &str) -> bool {
-        names_match(&self.error_equals, error)
+        takes(&self.error_equals, error)
     }
 
     /// Seconds to wait before retry number `attempt`, counted from 0; `random` in `[0, 1)` is the jitter.
@@ -27,19 +27,18 @@ const DELAY_SECONDS_MAX: f64 = 31_622_400.0;
 
 impl Catcher {
     pub fn matches(&self, error: &str) -> bool {
-        names_match(&self.error_equals, error)
+        takes(&self.error_equals, error)
     }
 }
 
-/// `States.ALL` takes every error but the two that end an execution; `States.TaskFailed` every one but those and
-/// time-outs; any other name takes itself.
-fn names_match(names: &[String], error: &str) -> bool {
-    let terminal = matches!(error, errors::RUNTIME | errors::DATA_LIMIT_EXCEEDED);
+/// Whether one of the names in `ErrorEquals` takes the error. `States.ALL` takes every error but `States.Runtime`;
+/// against its guide, Step Functions lets it take `States.DataLimitExceeded` too. `States.TaskFailed` takes the same
+/// but time-outs, `States.Timeout` heartbeats that did not come too, and any other name itself.
+pub fn takes(names: &[String], error: &str) -> bool {
     names.iter().any(|name| match name.as_str() {
-        errors::ALL => !terminal,
+        errors::ALL => error != errors::RUNTIME,
         errors::TASK_FAILED => {
-            error == errors::TASK_FAILED
-                || (!terminal && error != errors::TIMEOUT && error != errors::HEARTBEAT_TIMEOUT)
+            !matches!(error, errors::RUNTIME | errors::TIMEOUT | errors::HEARTBEAT_TIMEOUT)
         }
         errors::TIMEOUT => error == errors::TIMEOUT || error == errors::HEARTBEAT_TIMEOUT,
         name => name == error,

@@ -3,7 +3,7 @@
 use super::Fault;
 use super::ast::{Kind, Lambda, Node, Transform};
 use super::env::{Env, Run};
-use super::eval::{eval, eval_tail};
+use super::eval::{eval, eval_tail, more_stack};
 use super::functions;
 use super::functions::regex::match_object;
 use super::value::{Func, Object, Val};
@@ -73,9 +73,9 @@ fn not_callable(procedure: &Node, _env: &Rc<Env>) -> Fault {
 /// Calls a function with values. `input` is the context that missing arguments may stand for.
 pub(super) fn apply(run: &Run<'_>, func: &Val, args: Vec<Val>, input: &Val) -> Result<Val, Fault> {
     run.enter()?;
-    let result = apply_here(run, func, args, input);
+    let result = more_stack(|| apply_here(run, func, args, input));
     run.leave();
-    result
+    run.bounded(result?)
 }
 
 fn apply_here(run: &Run<'_>, func: &Val, args: Vec<Val>, input: &Val) -> Result<Val, Fault> {
@@ -115,14 +115,9 @@ fn apply_here(run: &Run<'_>, func: &Val, args: Vec<Val>, input: &Val) -> Result<
             }
             Func::Regex(regex) => {
                 let text = args.first().and_then(Val::as_str).unwrap_or_default();
-                return Ok(functions::regex::first_match(run, regex, text)?.unwrap_or(Val::Undefined));
+                return functions::regex::first_match(run, regex, text);
             }
-            Func::NextMatch(rest) => {
-                return Ok(match rest.split_first() {
-                    Some((first, rest)) => match_object(first, rest),
-                    None => Val::Undefined,
-                });
-            }
+            Func::NextMatch(matches, at) => return Ok(match_object(matches, *at)),
         }
         context = Val::Undefined;
     }

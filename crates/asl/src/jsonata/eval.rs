@@ -13,16 +13,22 @@ use std::rc::Rc;
 /// Longest range `[1..n]`.
 const RANGE_MAX: f64 = 1e6;
 
-/// An evaluation nests deeper than a thread's stack may be: below the first, the second is added.
-const STACK_LEFT_BYTES: usize = 128 << 10;
-const STACK_MORE_BYTES: usize = 1 << 20;
+/// An evaluation nests deeper than a thread's stack may be: below the first, the second is added. The first is for
+/// walks over the deepest value, in a build without optimisation.
+const STACK_LEFT_BYTES: usize = 512 << 10;
+const STACK_MORE_BYTES: usize = 4 << 20;
 
 /// A node's value, its predicates and grouping applied, a sequence of one collapsed.
 pub(super) fn eval(run: &Run<'_>, node: &Node, input: &Val, env: &Rc<Env>) -> Result<Val, Fault> {
     run.enter()?;
-    let result = stacker::maybe_grow(STACK_LEFT_BYTES, STACK_MORE_BYTES, || whole(run, node, input, env));
+    let result = more_stack(|| whole(run, node, input, env));
     run.leave();
-    result
+    run.bounded(result?)
+}
+
+/// Does it with room on the stack for everything that does not evaluate.
+pub(super) fn more_stack<T>(f: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(STACK_LEFT_BYTES, STACK_MORE_BYTES, f)
 }
 
 /// As [`eval`], but a call in the last place comes back unmade, so that recursion there needs no stack.
@@ -106,13 +112,14 @@ fn kind(run: &Run<'_>, node: &Node, input: &Val, env: &Rc<Env>) -> Result<Val, F
         }
         Kind::Call(procedure, args) => call::call(run, procedure, args, None, input, env),
         Kind::Partial(procedure, args) => call::partial(run, procedure, args, input, env),
-        Kind::Lambda(lambda) => Ok(Val::Func(Rc::new(Func::Lambda {
-            lambda: lambda.clone(),
-            env: Rc::clone(env),
-            input: input.clone(),
-        }))),
+        Kind::Lambda(lambda) => {
+            run.sees(env);
+            let func = Func::Lambda { lambda: lambda.clone(), env: Rc::clone(env), input: input.clone() };
+            Ok(Val::Func(Rc::new(func)))
+        }
         Kind::Apply(left, right) => call::pipe(run, left, right, input, env),
         Kind::Transform(transform) => {
+            run.sees(env);
             Ok(Val::Func(Rc::new(Func::Transform { transform: transform.clone(), env: Rc::clone(env) })))
         }
         Kind::Name(_) | Kind::Wildcard | Kind::Descendants | Kind::Parent => {
@@ -131,23 +138,23 @@ fn variable(run: &Run<'_>, name: &str, input: &Val, env: &Rc<Env>) -> Result<Val
         return Ok(value);
     }
     if name == "states" {
-        return Ok(states(run));
+        return states(run);
     }
     if let Some(value) = run.scope.variables.get(name) {
-        return Ok(Val::from_json(value));
+        return Val::from_json(value, run);
     }
     Ok(functions::find(name).map_or(Val::Undefined, |f| Val::Func(Rc::new(Func::Builtin(f)))))
 }
 
 /// `$states` whole; paths into it take a shorter way.
-fn states(run: &Run<'_>) -> Val {
+fn states(run: &Run<'_>) -> Result<Val, Fault> {
     let mut object = Object::default();
     for name in ["input", "context", "result", "errorOutput"] {
         if let Some(value) = state_value(run, name) {
-            object.set(Rc::from(name), Val::from_json(value));
+            object.set(Rc::from(name), Val::from_json(value, run)?);
         }
     }
-    Val::object(object)
+    Ok(Val::object(object))
 }
 
 /// What `$states.<name>` is.
@@ -174,7 +181,7 @@ fn array(run: &Run<'_>, nodes: &[Node], cons: bool, input: &Val, env: &Rc<Env>) 
             one => items.push(one),
         }
     }
-    Ok(Val::Array(Rc::new(Array { items, cons, ..Array::default() })))
+    Ok(Val::array(Array { items, cons, ..Array::default() }))
 }
 
 /// An object from pairs, each evaluated for every item; items with the same key are put together first.
@@ -188,7 +195,7 @@ pub(super) fn group(run: &Run<'_>, pairs: &[(Node, Node)], input: &Val, env: &Rc
     let mut index = std::collections::HashMap::new();
     for item in items {
         for (at, (key, _)) in pairs.iter().enumerate() {
-            let Some(key) = group_key(eval(run, key, item, env)?)? else { continue };
+            let Some(key) = group_key(run, eval(run, key, item, env)?)? else { continue };
             match index.get(&key).copied() {
                 None => {
                     index.insert(Rc::clone(&key), groups.len());
@@ -214,10 +221,13 @@ pub(super) fn group(run: &Run<'_>, pairs: &[(Node, Node)], input: &Val, env: &Rc
     Ok(Val::object(object))
 }
 
-pub(super) fn group_key(key: Val) -> Result<Option<Rc<str>>, Fault> {
+pub(super) fn group_key(run: &Run<'_>, key: Val) -> Result<Option<Rc<str>>, Fault> {
     match key {
         Val::Undefined => Ok(None),
-        Val::Str(text) => Ok(Some(text)),
+        Val::Str(text) => {
+            run.spend(text.len() / 16)?;
+            Ok(Some(text))
+        }
         other => Err(Fault::new(
             "T1003",
             format!("Key in object structure must evaluate to a string; got: {}", to_text(&other, false)?),
@@ -246,11 +256,15 @@ fn binary(
     let b = eval(run, right, input, env)?;
     match op {
         Op::And | Op::Or => Ok(Val::Bool(b.truthy())),
-        Op::Equal => Ok(Val::Bool(a.same(&b))),
-        Op::NotEqual => Ok(Val::Bool(!a.is_undefined() && !b.is_undefined() && !a.same(&b))),
+        Op::Equal => Ok(Val::Bool(a.same(&b, run)?)),
+        Op::NotEqual => Ok(Val::Bool(!a.is_undefined() && !b.is_undefined() && !a.same(&b, run)?)),
         Op::In => {
-            let found = !a.is_undefined() && b.as_list().iter().any(|item| item.same(&a));
-            Ok(Val::Bool(found))
+            for item in b.as_list() {
+                if item.same(&a, run)? {
+                    return Ok(Val::Bool(true));
+                }
+            }
+            Ok(Val::Bool(false))
         }
         Op::Concat => {
             let text = format!("{}{}", concat_text(&a)?, concat_text(&b)?);
@@ -258,7 +272,7 @@ fn binary(
             run.spend(text.len() / 16)?;
             Ok(Val::str(&text))
         }
-        Op::Less | Op::LessEqual | Op::Greater | Op::GreaterEqual => compare(op, &a, &b),
+        Op::Less | Op::LessEqual | Op::Greater | Op::GreaterEqual => compare(run, op, &a, &b),
         Op::Range => range(run, &a, &b),
         _ => arithmetic(op, &a, &b),
     }
@@ -290,7 +304,7 @@ fn arithmetic(op: Op, a: &Val, b: &Val) -> Result<Val, Fault> {
     functions::number::finite(result)
 }
 
-fn compare(op: Op, a: &Val, b: &Val) -> Result<Val, Fault> {
+fn compare(run: &Run<'_>, op: Op, a: &Val, b: &Val) -> Result<Val, Fault> {
     let comparable = |v: &Val| matches!(v, Val::Undefined | Val::Num(_) | Val::Str(_));
     if !comparable(a) || !comparable(b) {
         let why = format!(
@@ -302,7 +316,10 @@ fn compare(op: Op, a: &Val, b: &Val) -> Result<Val, Fault> {
     let order = match (a, b) {
         (Val::Undefined, _) | (_, Val::Undefined) => return Ok(Val::Undefined),
         (Val::Num(a), Val::Num(b)) => a.partial_cmp(b),
-        (Val::Str(a), Val::Str(b)) => Some(a.cmp(b)),
+        (Val::Str(a), Val::Str(b)) => {
+            run.spend(a.len().min(b.len()) / 16)?;
+            Some(a.cmp(b))
+        }
         _ => {
             let why = format!(
                 "The values either side of operator \"{}\" must be of the same data type",

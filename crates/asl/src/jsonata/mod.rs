@@ -21,6 +21,7 @@ mod path;
 mod signature;
 mod value;
 
+use crate::io::DATA_DEPTH_MAX;
 use crate::{EvalError, Scope};
 use ast::Node;
 use env::{Env, Run};
@@ -38,8 +39,10 @@ const EVAL_DEPTH_MAX: usize = 2_000;
 /// Most steps of an evaluation: nodes evaluated, items made.
 const EVAL_STEPS_MAX: u64 = 10_000_000;
 /// Deepest nesting of a value.
-const VALUE_DEPTH_MAX: usize = 200;
-/// Longest string an expression makes.
+const VALUE_DEPTH_MAX: usize = DATA_DEPTH_MAX;
+/// Most values in one value.
+const VALUES_MAX: usize = 10_000_000;
+/// Longest string an expression makes, and the most text in its result.
 const STRING_BYTES_MAX: usize = 16 << 20;
 
 /// A compiled expression.

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 /// Largest compiled regular expression.
 const REGEX_BYTES_MAX: usize = 1 << 20;
-/// Most operators in a row, and in a whole expression: each is a level of the tree.
-const CHAIN_MAX: usize = 400;
-const OPERATORS_MAX: usize = 5_000;
+/// Deepest tree: each operator in a row is a level too. It is dropped by recursion.
+const TREE_DEPTH_MAX: usize = 400;
+/// Most steps of a path: an item carries along what each of them binds.
+const STEPS_MAX: usize = 1_000;
 
 /// A whole text as one expression; with it whether `%` is used anywhere.
 pub(super) fn parse(text: &str) -> Result<(Node, bool), Fault> {
@@ -21,7 +22,7 @@ pub(super) fn parse(text: &str) -> Result<(Node, bool), Fault> {
         start: 0,
         depth: 0,
         uses_parent: false,
-        operators: 0,
+        height: 0,
     };
     parser.advance(true)?;
     if parser.token == Token::End {
@@ -41,7 +42,8 @@ struct Parser<'a> {
     start: usize,
     depth: usize,
     uses_parent: bool,
-    operators: usize,
+    /// The tallest tree of those that the current one is made of.
+    height: usize,
 }
 
 fn power(token: &Token) -> u8 {
@@ -118,18 +120,17 @@ impl Parser<'_> {
         if self.depth > EXPRESSION_DEPTH_MAX {
             return Err(Fault::at("S0500", "The expression is nested too deeply", self.start));
         }
+        let beside = std::mem::take(&mut self.height);
         let mut left = self.prefix()?;
-        let mut chain = 0usize;
         while power(&self.token) > above {
-            if !self.is(".") {
-                chain += 1;
-                self.operators += 1;
-            }
-            if chain > CHAIN_MAX || self.operators > OPERATORS_MAX {
-                return Err(Fault::at("S0500", "The expression has too many operators", self.start));
+            // Steps lie side by side in their path.
+            self.height += usize::from(!self.is("."));
+            if self.height > TREE_DEPTH_MAX {
+                return Err(Fault::at("S0500", "The expression has too many operators in a row", self.start));
             }
             left = self.infix(left)?;
         }
+        self.height = beside.max(self.height + 1);
         self.depth -= 1;
         Ok(left)
     }
@@ -408,6 +409,9 @@ impl Parser<'_> {
                 }
                 _ => {}
             }
+        }
+        if steps.len() > STEPS_MAX {
+            return Err(Fault::at("S0500", "The path has too many steps", self.start));
         }
         let last = steps.len() - 1;
         for at in [0, last] {

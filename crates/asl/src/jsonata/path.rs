@@ -30,7 +30,7 @@ pub(super) fn eval_path(
     if run.uses_parent || steps.iter().any(binds) {
         return tuple_path(run, steps, keep_singleton, grouping, input, env);
     }
-    let (mut current, skip) = match shortcut(run, steps, env) {
+    let (mut current, skip) = match shortcut(run, steps, env)? {
         Some((value, taken)) => (value, taken),
         None => (start(steps, input), 0),
     };
@@ -64,19 +64,22 @@ fn start(steps: &[Node], input: &Val) -> Val {
 
 /// `$states.input.a.b`, or a workflow variable: walks the JSON and converts only what is found there. Gives the value
 /// and how many steps were taken; anything but plain names on the way is left to the steps.
-fn shortcut(run: &Run<'_>, steps: &[Node], env: &Rc<Env>) -> Option<(Val, usize)> {
-    let Kind::Variable(name) = &steps.first()?.kind else { return None };
-    if !steps[0].stages.is_empty() || steps.len() < 2 || name.is_empty() || env.get(name).is_some() {
-        return None;
+fn shortcut(run: &Run<'_>, steps: &[Node], env: &Rc<Env>) -> Result<Option<(Val, usize)>, Fault> {
+    let [Node { kind: Kind::Variable(name), stages, .. }, second, ..] = steps else { return Ok(None) };
+    if !stages.is_empty() || name.is_empty() || env.get(name).is_some() {
+        return Ok(None);
     }
     let plain = |s: &Node| s.stages.is_empty() && !s.keep_array && s.group.is_none();
-    let (mut json, mut taken) = match (name.as_str(), &steps[1].kind) {
-        ("states", Kind::Name(field)) if plain(&steps[1]) => match state_value(run, field) {
+    let (mut json, mut taken) = match (name.as_str(), &second.kind) {
+        ("states", Kind::Name(field)) if plain(second) => match state_value(run, field) {
             Some(value) => (value, 2),
-            None => return Some((Val::Undefined, steps.len())),
+            None => return Ok(Some((Val::Undefined, steps.len()))),
         },
-        ("states", _) => return None,
-        _ => (run.scope.variables.get(name)?, 1),
+        ("states", _) => return Ok(None),
+        _ => match run.scope.variables.get(name) {
+            Some(value) => (value, 1),
+            None => return Ok(None),
+        },
     };
     while let (Some(step), serde_json::Value::Object(fields)) = (steps.get(taken), json) {
         let Kind::Name(field) = &step.kind else { break };
@@ -85,16 +88,16 @@ fn shortcut(run: &Run<'_>, steps: &[Node], env: &Rc<Env>) -> Option<(Val, usize)
         }
         match fields.get(field) {
             Some(value) => json = value,
-            None => return Some((Val::Undefined, steps.len())),
+            None => return Ok(Some((Val::Undefined, steps.len()))),
         }
         taken += 1;
     }
-    let value = Val::from_json(json);
-    Some(match value {
+    let value = Val::from_json(json, run)?;
+    Ok(Some(match value {
         Val::Array(_) => (value, taken),
         // Further steps go over a list of one; at the end the value stands for itself.
         other => (Val::sequence(vec![other]), taken),
-    })
+    }))
 }
 
 fn keep(value: Val) -> Val {
@@ -104,16 +107,16 @@ fn keep(value: Val) -> Val {
             let array = Rc::unwrap_or_clone(array);
             if array.cons && !array.sequence {
                 let inner = Val::Array(Rc::new(array));
-                return Val::Array(Rc::new(Array {
+                return Val::array(Array {
                     items: vec![inner],
                     sequence: true,
                     keep: true,
-                    cons: false,
-                }));
+                    ..Array::default()
+                });
             }
             Val::Array(Rc::new(Array { keep: true, sequence: true, ..array }))
         }
-        one => Val::Array(Rc::new(Array { items: vec![one], sequence: true, keep: true, cons: false })),
+        one => Val::array(Array { items: vec![one], sequence: true, keep: true, ..Array::default() }),
     }
 }
 
@@ -500,7 +503,7 @@ fn group_tuples(
     let mut groups: Vec<(Rc<str>, usize, Tuple)> = Vec::new();
     for tuple in tuples {
         for (at, (key, _)) in pairs.iter().enumerate() {
-            let Some(key) = group_key(eval::eval(run, key, &tuple.value, &tuple.frame(env))?)? else {
+            let Some(key) = group_key(run, eval::eval(run, key, &tuple.value, &tuple.frame(env))?)? else {
                 continue;
             };
             match groups.iter_mut().find(|(k, _, _)| *k == key) {

@@ -1,11 +1,12 @@
 //! Values while an expression runs: JSON, nothing at all, and functions.
 
 use super::ast::{Lambda, Transform};
-use super::env::Env;
+use super::env::{Env, Run};
 use super::functions::Builtin;
-use super::{Fault, VALUE_DEPTH_MAX};
+use super::{Fault, STRING_BYTES_MAX};
 use regex::Regex;
 use serde_json::{Map, Number, Value};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub(super) struct Array {
     pub keep: bool,
     /// Made by `[…]` in a path: not flattened.
     pub cons: bool,
+    /// Set by [`Val::array`].
+    pub extent: Extent,
 }
 
 /// Members in the order they were set.
@@ -40,8 +43,33 @@ pub(super) struct Object {
     entries: Vec<(Rc<str>, Val)>,
     /// Only once there are many members.
     index: HashMap<Rc<str>, usize>,
+    /// Set by [`Val::object`].
+    extent: Extent,
 }
 
+/// How large a list or an object is. Walks over values recurse, and see a value that is shared as often as it is
+/// there; [`super::env::Run::bounded`] keeps both within bounds.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Extent {
+    /// Levels, its own among them; what functions hold does not count.
+    pub depth: usize,
+    /// Values in it and itself.
+    pub values: usize,
+}
+
+impl Extent {
+    fn around<'a>(values: impl Iterator<Item = &'a Val>) -> Extent {
+        let mut extent = Extent { depth: 1, values: 1 };
+        for inner in values.map(Val::extent) {
+            extent.depth = extent.depth.max(inner.depth + 1);
+            extent.values = extent.values.saturating_add(inner.values);
+        }
+        extent
+    }
+}
+
+/// What any value counts for in the size of a result.
+const VALUE_BYTES: usize = 8;
 /// From how many members on an index pays.
 const INDEX_FROM: usize = 12;
 
@@ -64,8 +92,56 @@ pub(super) enum Func {
         env: Rc<Env>,
     },
     Regex(Regex),
-    /// `next` of a match of a regular expression: the matches that follow.
-    NextMatch(Vec<Val>),
+    /// `next` of a match of a regular expression: all matches, and which it gives.
+    NextMatch(Val, usize),
+}
+
+thread_local! {
+    /// What functions and frames held, waiting to be dropped one after the other: dropped inside each other, a long
+    /// chain of closures would need a long stack.
+    static DROPPING: RefCell<Option<Vec<Val>>> = const { RefCell::new(None) };
+}
+
+/// Drops values without recursing through what the functions in them hold.
+pub(super) fn drop_flat(values: impl Iterator<Item = Val>) {
+    let waiting: Vec<Val> =
+        values.filter(|value| matches!(value, Val::Array(_) | Val::Object(_) | Val::Func(_))).collect();
+    if waiting.is_empty() {
+        return;
+    }
+    let outermost = DROPPING.with_borrow_mut(|queue| match queue {
+        Some(queue) => {
+            queue.extend(waiting);
+            false
+        }
+        None => {
+            *queue = Some(waiting);
+            true
+        }
+    });
+    while outermost {
+        // What is dropped here puts what it holds into the queue.
+        match DROPPING.with_borrow_mut(|queue| queue.as_mut().and_then(Vec::pop)) {
+            Some(value) => drop(value),
+            None => return DROPPING.set(None),
+        }
+    }
+}
+
+impl Drop for Func {
+    fn drop(&mut self) {
+        let take = |value: &mut Val| std::mem::replace(value, Val::Undefined);
+        match self {
+            Func::Lambda { input, .. } => drop_flat(std::iter::once(take(input))),
+            Func::Partial { func, args } => {
+                let args = std::mem::take(args).into_iter().flatten();
+                drop_flat(std::iter::once(take(func)).chain(args));
+            }
+            Func::Chain(f, g) => drop_flat([take(f), take(g)].into_iter()),
+            Func::NextMatch(matches, _) => drop_flat(std::iter::once(take(matches))),
+            Func::Builtin(_) | Func::Transform { .. } | Func::Regex(_) => {}
+        }
+    }
 }
 
 impl Object {
@@ -123,16 +199,30 @@ impl Val {
 
     /// A plain list, as of the input or of `[…]`.
     pub fn list(items: Vec<Val>) -> Val {
-        Val::Array(Rc::new(Array { items, ..Array::default() }))
+        Val::array(Array { items, ..Array::default() })
     }
 
     /// A list of results.
     pub fn sequence(items: Vec<Val>) -> Val {
-        Val::Array(Rc::new(Array { items, sequence: true, ..Array::default() }))
+        Val::array(Array { items, sequence: true, ..Array::default() })
     }
 
-    pub fn object(object: Object) -> Val {
+    pub fn array(mut array: Array) -> Val {
+        array.extent = Extent::around(array.items.iter());
+        Val::Array(Rc::new(array))
+    }
+
+    pub fn object(mut object: Object) -> Val {
+        object.extent = Extent::around(object.iter().map(|(_, value)| value));
         Val::Object(Rc::new(object))
+    }
+
+    pub fn extent(&self) -> Extent {
+        match self {
+            Val::Array(array) => array.extent,
+            Val::Object(object) => object.extent,
+            _ => Extent { depth: 0, values: 1 },
+        }
     }
 
     pub fn is_undefined(&self) -> bool {
@@ -195,69 +285,96 @@ impl Val {
     }
 
     /// Deep equality; functions equal nothing.
-    pub fn same(&self, other: &Val) -> bool {
-        match (self, other) {
+    pub fn same(&self, other: &Val, run: &Run<'_>) -> Result<bool, Fault> {
+        run.spend(1)?;
+        Ok(match (self, other) {
             (Val::Null, Val::Null) => true,
             (Val::Bool(a), Val::Bool(b)) => a == b,
             (Val::Num(a), Val::Num(b)) => a == b,
-            (Val::Str(a), Val::Str(b)) => a == b,
-            (Val::Array(a), Val::Array(b)) => {
-                a.items.len() == b.items.len() && a.items.iter().zip(&b.items).all(|(x, y)| x.same(y))
+            (Val::Str(a), Val::Str(b)) if a.len() == b.len() => {
+                run.spend(a.len() / 16)?;
+                a == b
             }
-            (Val::Object(a), Val::Object(b)) => {
-                a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|w| v.same(w)))
+            (Val::Array(a), Val::Array(b)) if a.items.len() == b.items.len() => {
+                for (x, y) in a.items.iter().zip(&b.items) {
+                    if !x.same(y, run)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
+            (Val::Object(a), Val::Object(b)) if a.len() == b.len() => {
+                for (key, x) in a.iter() {
+                    match b.get(key) {
+                        Some(y) if x.same(y, run)? => {}
+                        _ => return Ok(false),
+                    }
+                }
+                true
             }
             _ => false,
-        }
+        })
     }
 
-    pub fn from_json(value: &Value) -> Val {
-        match value {
+    pub fn from_json(value: &Value, run: &Run<'_>) -> Result<Val, Fault> {
+        run.spend(1)?;
+        Ok(match value {
             Value::Null => Val::Null,
             Value::Bool(b) => Val::Bool(*b),
             Value::Number(n) => Val::Num(n.as_f64().unwrap_or(f64::NAN)),
-            Value::String(text) => Val::str(text),
-            Value::Array(items) => Val::list(items.iter().map(Val::from_json).collect()),
+            Value::String(text) => {
+                run.spend(text.len() / 16)?;
+                Val::str(text)
+            }
+            Value::Array(items) => {
+                Val::list(items.iter().map(|item| Val::from_json(item, run)).collect::<Result<_, _>>()?)
+            }
             Value::Object(fields) => {
                 let mut object = Object::default();
                 for (key, value) in fields {
-                    object.set(Rc::from(key.as_str()), Val::from_json(value));
+                    object.set(Rc::from(key.as_str()), Val::from_json(value, run)?);
                 }
                 Val::object(object)
             }
-        }
+        })
     }
 
     /// As JSON: functions become `""`, undefined members and items are left out; `None` for undefined.
     pub fn to_json(&self) -> Result<Option<Value>, Fault> {
-        self.json_at(0)
+        let mut left_bytes = STRING_BYTES_MAX;
+        self.json(&mut left_bytes)
     }
 
-    fn json_at(&self, depth: usize) -> Result<Option<Value>, Fault> {
-        if depth > VALUE_DEPTH_MAX {
-            return Err(Fault::new(
-                "D1013",
-                format!("A value is nested deeper than {VALUE_DEPTH_MAX} levels"),
-            ));
-        }
+    fn json(&self, left_bytes: &mut usize) -> Result<Option<Value>, Fault> {
+        let mut spend = |bytes: usize| {
+            *left_bytes = left_bytes.checked_sub(bytes).ok_or_else(|| {
+                Fault::new("D1013", format!("The result is longer than {STRING_BYTES_MAX} bytes"))
+            })?;
+            Ok(())
+        };
+        spend(VALUE_BYTES)?;
         Ok(Some(match self {
             Val::Undefined => return Ok(None),
             Val::Null => Value::Null,
             Val::Bool(b) => Value::Bool(*b),
             Val::Num(n) => number(*n)?,
-            Val::Str(text) => Value::String(text.to_string()),
+            Val::Str(text) => {
+                spend(text.len())?;
+                Value::String(text.to_string())
+            }
             Val::Func(_) => Value::String(String::new()),
             Val::Array(array) => {
-                let mut items = Vec::with_capacity(array.items.len());
+                let mut items = Vec::new();
                 for item in &array.items {
-                    items.extend(item.json_at(depth + 1)?);
+                    items.extend(item.json(left_bytes)?);
                 }
                 Value::Array(items)
             }
             Val::Object(object) => {
+                object.iter().try_for_each(|(key, _)| spend(key.len()))?;
                 let mut fields = Map::new();
                 for (key, value) in object.iter() {
-                    if let Some(value) = value.json_at(depth + 1)? {
+                    if let Some(value) = value.json(left_bytes)? {
                         fields.insert(key.to_string(), value);
                     }
                 }
@@ -292,7 +409,7 @@ pub(super) fn append(a: Val, b: Val) -> Val {
                 Val::Array(array) => items.extend(array.items.iter().cloned()),
                 one => items.push(one),
             }
-            Val::Array(Rc::new(Array { items, sequence, ..Array::default() }))
+            Val::array(Array { items, sequence, ..Array::default() })
         }
     }
 }

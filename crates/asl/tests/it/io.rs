@@ -1,7 +1,7 @@
 //! The order of input and output processing, retries, and which errors are taken.
 
 use crate::support::with_scope;
-use bourn_asl::{Kind, Machine, State, UseKind};
+use bourn_asl::{DATA_DEPTH_MAX, Kind, Machine, State, UseKind};
 use serde_json::{Value, json};
 
 fn state(definition: Value) -> State {
@@ -103,10 +103,13 @@ fn takes_the_errors_it_names() {
     check(json!(["States.ALL"]), "Anything", true);
     check(json!(["States.ALL"]), "States.Timeout", true);
     check(json!(["States.ALL"]), "States.Runtime", false);
-    check(json!(["States.ALL"]), "States.DataLimitExceeded", false);
+    check(json!(["States.ALL"]), "States.DataLimitExceeded", true);
     check(json!(["States.TaskFailed"]), "Anything", true);
     check(json!(["States.TaskFailed"]), "States.Timeout", false);
     check(json!(["States.TaskFailed"]), "States.Runtime", false);
+    check(json!(["States.TaskFailed"]), "States.TaskFailed", true);
+    check(json!(["States.TaskFailed"]), "States.HeartbeatTimeout", false);
+    check(json!(["States.TaskFailed"]), "States.DataLimitExceeded", true);
     check(json!(["States.Runtime"]), "States.Runtime", true);
     check(json!(["States.Timeout"]), "States.HeartbeatTimeout", true);
     check(json!(["A", "B"]), "B", true);
@@ -161,4 +164,31 @@ fn lists_every_resource() {
 fn may_be_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Machine>();
+}
+
+/// What is nested deeper than readers of JSON go could be written, and never read again.
+#[test]
+fn refuses_data_that_a_loop_nests_without_end() {
+    let check = |fields: Value, carried: fn((Value, Value, Value)) -> Value| {
+        let mut definition = json!({"Type": "Pass", "End": true});
+        definition.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        let state = state(definition);
+        let mut data = json!({"v": 1});
+        for _ in 0..=DATA_DEPTH_MAX {
+            match through(&state, &data, data.clone()) {
+                Ok(given) => data = carried(given),
+                Err(why) => return assert!(why.contains("nested deeper"), "{fields}: {why}"),
+            }
+        }
+        panic!("{fields} nests without end");
+    };
+    check(
+        json!({"Parameters": {"a.$": "$"}, "OutputPath": "$.v"}),
+        |(effective, ..)| json!({"a": effective, "v": 1}),
+    );
+    check(json!({"ResultPath": "$.a"}), |(_, output, _)| output);
+    check(json!({"Assign": {"a.$": "States.Array($)"}}), |(.., assigned)| assigned);
+    let jsonata = |output: Value| json!({"QueryLanguage": "JSONata", "Output": output});
+    check(jsonata(json!("{% [[$states.input]] %}")), |(_, output, _)| output);
+    check(jsonata(json!({"a": "{% $states.input %}"})), |(_, output, _)| output);
 }

@@ -1,5 +1,6 @@
 //! The language held against recordings of Step Functions, and against tables of claims.
 
+mod bounds;
 mod choices;
 mod conformance;
 mod faults;

@@ -87,12 +87,18 @@ pub fn distinct(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     let mut others: Vec<Val> = Vec::new();
     let mut kept = Vec::new();
     for item in &list.items {
-        run.spend(1 + others.len())?;
+        run.spend(1)?;
         let new = match item {
-            Val::Str(text) => strings.insert(text.clone()),
+            Val::Str(text) => {
+                run.spend(text.len() / 16)?;
+                strings.insert(text.clone())
+            }
             Val::Num(n) => numbers.insert(n.to_bits()),
             other => {
-                let new = !others.iter().any(|v| v.same(other));
+                let mut new = true;
+                for known in &others {
+                    new = new && !known.same(other, run)?;
+                }
                 if new {
                     others.push(other.clone());
                 }

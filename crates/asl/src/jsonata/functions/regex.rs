@@ -30,29 +30,60 @@ pub fn contains(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     match arg(&args, 1) {
         Val::Str(part) => Ok(Val::Bool(text.contains(&**part))),
         Val::Undefined => Ok(Val::Undefined),
-        other => Ok(Val::Bool(as_regex(other).ok_or_else(unsupported)?.is_match(text))),
+        other => {
+            run.spend(text.len())?;
+            Ok(Val::Bool(as_regex(other).ok_or_else(unsupported)?.is_match(text)))
+        }
+    }
+}
+
+/// What a match counts for: it is an object of several values.
+const MATCH_STEPS: usize = 16;
+
+/// Positions in characters, asked for from left to right.
+struct Chars<'a> {
+    text: &'a str,
+    byte: usize,
+    count: usize,
+}
+
+impl<'a> Chars<'a> {
+    fn of(text: &'a str) -> Chars<'a> {
+        Chars { text, byte: 0, count: 0 }
+    }
+
+    fn at(&mut self, byte: usize) -> Val {
+        self.count += self.text[self.byte..byte].chars().count();
+        self.byte = byte;
+        Val::Num(self.count as f64)
     }
 }
 
 /// One match of `$match`.
-fn found(captures: &Captures<'_>, text: &str) -> Val {
-    let whole = captures.get(0).map_or((0, ""), |m| (m.start(), m.as_str()));
-    let groups = captures.iter().skip(1).map(|group| group.map_or(Val::str(""), |g| Val::str(g.as_str())));
+fn found(run: &Run<'_>, captures: &Captures<'_>, chars: &mut Chars<'_>) -> Result<Val, Fault> {
+    let (start, text) = captures.get(0).map_or((0, ""), |m| (m.start(), m.as_str()));
+    let groups = groups(run, captures, text)?;
     let mut object = Object::default();
-    object.set(Rc::from("match"), Val::str(whole.1));
-    object.set(Rc::from("index"), Val::Num(text[..whole.0].chars().count() as f64));
-    object.set(Rc::from("groups"), Val::list(groups.collect()));
-    Val::object(object)
+    object.set(Rc::from("match"), Val::str(text));
+    object.set(Rc::from("index"), chars.at(start));
+    object.set(Rc::from("groups"), groups);
+    Ok(Val::object(object))
+}
+
+fn groups(run: &Run<'_>, captures: &Captures<'_>, text: &str) -> Result<Val, Fault> {
+    run.spend(MATCH_STEPS + captures.len() * (1 + text.len() / 16))?;
+    let groups = captures.iter().skip(1).map(|group| group.map_or(Val::str(""), |g| Val::str(g.as_str())));
+    Ok(Val::list(groups.collect()))
 }
 
 pub fn matches(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     let Some(text) = arg(&args, 0).as_str() else { return Ok(Val::Undefined) };
     let regex = as_regex(arg(&args, 1)).ok_or_else(unsupported)?;
     let limit = limit(arg(&args, 2), "D3040", "match")?;
-    let mut matches = Vec::new();
+    run.spend(text.len())?;
+    let (mut matches, mut chars) = (Vec::new(), Chars::of(text));
     for captures in regex.captures_iter(text).take(limit) {
-        run.spend(1)?;
-        matches.push(found(&captures, text));
+        matches.push(found(run, &captures, &mut chars)?);
     }
     Ok(Val::sequence(matches))
 }
@@ -77,7 +108,10 @@ pub fn split(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
         }
         Val::Str(mark) => text.split(&**mark).take(limit).map(Val::str).collect(),
         Val::Undefined => return Ok(Val::Undefined),
-        other => as_regex(other).ok_or_else(unsupported)?.split(text).take(limit).map(Val::str).collect(),
+        other => {
+            run.spend(text.len())?;
+            as_regex(other).ok_or_else(unsupported)?.split(text).take(limit).map(Val::str).collect()
+        }
     };
     Ok(Val::list(parts))
 }
@@ -99,7 +133,8 @@ pub fn replace(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
         return Ok(Val::str(&text.replacen(pattern, with, hits)));
     }
     let regex = as_regex(pattern).ok_or_else(unsupported)?;
-    let (mut out, mut at) = (String::new(), 0);
+    run.spend(text.len())?;
+    let (mut out, mut at, mut chars) = (String::new(), 0, Chars::of(text));
     for captures in regex.captures_iter(text).take(limit) {
         run.spend(1)?;
         let Some(whole) = captures.get(0) else { continue };
@@ -111,7 +146,7 @@ pub fn replace(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
         match with {
             Val::Str(template) => expand(template, &captures, &mut out),
             func => {
-                let value = apply(run, func, vec![found(&captures, text)], &Val::Undefined)?;
+                let value = apply(run, func, vec![found(run, &captures, &mut chars)?], &Val::Undefined)?;
                 match value.as_str() {
                     Some(text) => out.push_str(text),
                     None => {
@@ -156,27 +191,26 @@ fn expand(template: &str, captures: &Captures<'_>, out: &mut String) {
 }
 
 /// What a regular expression gives when it is called as a function.
-pub fn first_match(run: &Run<'_>, regex: &Regex, text: &str) -> Result<Option<Val>, Fault> {
-    let mut all = Vec::new();
+pub fn first_match(run: &Run<'_>, regex: &Regex, text: &str) -> Result<Val, Fault> {
+    run.spend(text.len())?;
+    let (mut all, mut chars) = (Vec::new(), Chars::of(text));
     for captures in regex.captures_iter(text) {
-        run.spend(1)?;
         let Some(whole) = captures.get(0) else { continue };
+        let groups = groups(run, &captures, whole.as_str())?;
         let mut object = Object::default();
         object.set(Rc::from("match"), Val::str(whole.as_str()));
-        object.set(Rc::from("start"), Val::Num(text[..whole.start()].chars().count() as f64));
-        object.set(Rc::from("end"), Val::Num(text[..whole.end()].chars().count() as f64));
-        let groups =
-            captures.iter().skip(1).map(|group| group.map_or(Val::str(""), |g| Val::str(g.as_str())));
-        object.set(Rc::from("groups"), Val::list(groups.collect()));
+        object.set(Rc::from("start"), chars.at(whole.start()));
+        object.set(Rc::from("end"), chars.at(whole.end()));
+        object.set(Rc::from("groups"), groups);
         all.push(Val::object(object));
     }
-    Ok(all.split_first().map(|(first, rest)| match_object(first, rest)))
+    Ok(match_object(&Val::list(all), 0))
 }
 
-/// A match with the function `next` that gives the one after it.
-pub fn match_object(first: &Val, rest: &[Val]) -> Val {
-    let Val::Object(object) = first else { return Val::Undefined };
+/// The match at `at` with the function `next` that gives the one after it; undefined behind the last.
+pub fn match_object(matches: &Val, at: usize) -> Val {
+    let Some(Val::Object(object)) = matches.as_list().get(at) else { return Val::Undefined };
     let mut object = (**object).clone();
-    object.set(Rc::from("next"), Val::Func(Rc::new(Func::NextMatch(rest.to_vec()))));
+    object.set(Rc::from("next"), Val::Func(Rc::new(Func::NextMatch(matches.clone(), at + 1))));
     Val::object(object)
 }

@@ -30,10 +30,11 @@ pub fn range(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     Ok(Val::list(list.into_iter().map(|n| Val::Num(n as f64)).collect()))
 }
 
-pub fn hash(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+pub fn hash(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     let (Some(text), Some(algorithm)) = (arg(&args, 0).as_str(), arg(&args, 1).as_str()) else {
         return Ok(Val::Undefined);
     };
+    run.spend(text.len() / 16)?;
     compute::hash(text, algorithm).map(|h| Val::str(&h)).map_err(|why| Fault::new("D3137", why))
 }
 
@@ -53,5 +54,5 @@ pub fn parse(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     let Some(text) = arg(&args, 0).as_str() else { return Ok(Val::Undefined) };
     run.spend(text.len() / 16)?;
     let value = serde_json::from_str(text).map_err(|_| Fault::new("D3137", "The text is not JSON"))?;
-    Ok(Val::from_json(&value))
+    Val::from_json(&value, run)
 }

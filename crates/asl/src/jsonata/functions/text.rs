@@ -8,10 +8,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write as _;
 
-pub fn string(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+pub fn string(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     match arg(&args, 0) {
         Val::Undefined => Ok(Val::Undefined),
-        value => Ok(Val::str(&to_text(value, arg(&args, 1).truthy())?)),
+        value => {
+            let text = to_text(value, arg(&args, 1).truthy())?;
+            run.spend(text.len() / 16)?;
+            Ok(Val::str(&text))
+        }
     }
 }
 
@@ -140,19 +144,23 @@ pub fn bounded(bytes: usize) -> Result<(), Fault> {
     Ok(())
 }
 
-fn on_text(args: &[Val], f: impl FnOnce(&str) -> Result<String, Fault>) -> Result<Val, Fault> {
-    match arg(args, 0).as_str() {
-        None => Ok(Val::Undefined),
-        Some(text) => Ok(Val::str(&f(text)?)),
-    }
+fn on_text(run: &Run<'_>, args: &[Val], f: impl FnOnce(&str) -> Result<String, Fault>) -> Result<Val, Fault> {
+    let Some(text) = arg(args, 0).as_str() else { return Ok(Val::Undefined) };
+    run.spend(text.len() / 16)?;
+    let made = f(text)?;
+    bounded(made.len())?;
+    run.spend(made.len() / 16)?;
+    Ok(Val::str(&made))
 }
 
-pub fn length(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
-    Ok(arg(&args, 0).as_str().map_or(Val::Undefined, |text| Val::Num(text.chars().count() as f64)))
+pub fn length(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+    let Some(text) = arg(&args, 0).as_str() else { return Ok(Val::Undefined) };
+    run.spend(text.len() / 16)?;
+    Ok(Val::Num(text.chars().count() as f64))
 }
 
-pub fn substring(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
-    on_text(&args, |text| {
+pub fn substring(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+    on_text(run, &args, |text| {
         let chars: Vec<char> = text.chars().collect();
         let len = chars.len() as f64;
         let start = arg(&args, 1).as_num().unwrap_or(0.0).trunc();
@@ -167,38 +175,38 @@ pub fn substring(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     })
 }
 
-pub fn substring_before(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
-    on_text(&args, |text| {
+pub fn substring_before(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+    on_text(run, &args, |text| {
         let found = arg(&args, 1).as_str().and_then(|mark| text.split_once(mark));
         Ok(found.map_or(text, |(before, _)| before).to_owned())
     })
 }
 
-pub fn substring_after(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
-    on_text(&args, |text| {
+pub fn substring_after(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+    on_text(run, &args, |text| {
         let found = arg(&args, 1).as_str().and_then(|mark| text.split_once(mark));
         Ok(found.map_or(text, |(_, after)| after).to_owned())
     })
 }
 
-pub fn uppercase(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
-    on_text(&args, |text| Ok(text.to_uppercase()))
+pub fn uppercase(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+    on_text(run, &args, |text| Ok(text.to_uppercase()))
 }
 
-pub fn lowercase(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
-    on_text(&args, |text| Ok(text.to_lowercase()))
+pub fn lowercase(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+    on_text(run, &args, |text| Ok(text.to_lowercase()))
 }
 
 /// Blanks at the ends go, others become one space each run.
-pub fn trim(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
-    on_text(&args, |text| {
+pub fn trim(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+    on_text(run, &args, |text| {
         let words: Vec<&str> = text.split([' ', '\t', '\n', '\r']).filter(|w| !w.is_empty()).collect();
         Ok(words.join(" "))
     })
 }
 
 pub fn pad(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
-    on_text(&args, |text| {
+    on_text(run, &args, |text| {
         let width = arg(&args, 1).as_num().unwrap_or(0.0).trunc();
         let fill = arg(&args, 2).as_str().filter(|f| !f.is_empty()).unwrap_or(" ");
         if width.abs() > STRING_BYTES_MAX as f64 {
@@ -208,7 +216,6 @@ pub fn pad(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
             ));
         }
         let missing = (width.abs() as usize).saturating_sub(text.chars().count());
-        run.spend(missing / 16)?;
         let padding: String = fill.chars().cycle().take(missing).collect();
         Ok(if width < 0.0 { padding + text } else { text.to_owned() + &padding })
     })
@@ -224,12 +231,12 @@ pub fn join(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
     Ok(Val::str(&joined))
 }
 
-pub fn base64_encode(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
-    on_text(&args, |text| Ok(STANDARD.encode(text)))
+pub fn base64_encode(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+    on_text(run, &args, |text| Ok(STANDARD.encode(text)))
 }
 
-pub fn base64_decode(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
-    on_text(&args, |text| {
+pub fn base64_decode(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+    on_text(run, &args, |text| {
         let bytes =
             STANDARD.decode(text.trim_end()).map_err(|_| Fault::new("D3137", "The text is not Base64"))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -251,16 +258,16 @@ fn percent(text: &str, keep: &str) -> String {
     out
 }
 
-pub fn encode_url_component(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
-    on_text(&args, |text| Ok(percent(text, UNRESERVED)))
+pub fn encode_url_component(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+    on_text(run, &args, |text| Ok(percent(text, UNRESERVED)))
 }
 
-pub fn encode_url(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
-    on_text(&args, |text| Ok(percent(text, URL)))
+pub fn encode_url(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+    on_text(run, &args, |text| Ok(percent(text, URL)))
 }
 
-pub fn decode_url(_: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
-    on_text(&args, |text| {
+pub fn decode_url(run: &Run<'_>, args: Vec<Val>) -> Result<Val, Fault> {
+    on_text(run, &args, |text| {
         let malformed =
             || Fault::new("D3140", format!("Malformed URL passed to a decoding function: {text}"));
         let mut bytes = Vec::with_capacity(text.len());

@@ -321,7 +321,7 @@ impl Trial<'_> {
         let failed = TestedState { status: "FAILED", error, cause, ..TestedState::default() };
         let used = self.setting("retrierRetryCount").and_then(Value::as_u64).unwrap_or(0);
         let retriers = &self.state.common.retry;
-        let retrier = retriers.iter().enumerate().find(|(_, retrier)| takes(&retrier.error_equals, &named));
+        let retrier = retriers.iter().enumerate().find(|(_, retrier)| retrier.matches(&named));
         if let Some((index, retrier)) = retrier {
             let mut details = json!({"retryIndex": index});
             let again = used < retrier.max_attempts;
@@ -335,7 +335,7 @@ impl Trial<'_> {
             }
         }
         let catchers = &self.state.common.catch;
-        let catcher = catchers.iter().enumerate().find(|(_, catcher)| takes(&catcher.error_equals, &named));
+        let catcher = catchers.iter().enumerate().find(|(_, catcher)| catcher.matches(&named));
         let Some((index, catcher)) = catcher else { return failed };
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let output = json!({"Error": text(&failed.error), "Cause": text(&failed.cause)});
@@ -358,8 +358,4 @@ impl Trial<'_> {
 /// A Pass whose result stands in the definition.
 fn is_fixed(kind: &Kind) -> bool {
     matches!(kind, Kind::Pass(pass) if pass.result.is_some())
-}
-
-fn takes(names: &[String], error: &str) -> bool {
-    names.iter().any(|name| crate::machine::takes(name, error))
 }

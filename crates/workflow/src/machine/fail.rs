@@ -34,7 +34,7 @@ impl Failure {
     fn is(&self, names: &[String]) -> bool {
         let error = self.error.as_deref().unwrap_or_default();
         let heartbeat = self.heartbeat && names.iter().any(|name| name == errors::HEARTBEAT_TIMEOUT);
-        heartbeat || names.iter().any(|name| takes(name, error))
+        heartbeat || bourn_asl::takes(names, error)
     }
 
     /// `$states.errorOutput`. What has no name has no cause either; a missing cause alone is empty.
@@ -45,18 +45,6 @@ impl Failure {
         output.insert("Error".into(), self.error.clone().map_or(Value::Null, Value::String));
         output.insert("Cause".into(), cause.map_or(Value::Null, Value::String));
         Value::Object(output)
-    }
-}
-
-/// Does this name in `ErrorEquals` take the error? `States.ALL` takes all but `States.Runtime`;
-/// `States.TaskFailed` all but that and time-outs.
-pub fn takes(name: &str, error: &str) -> bool {
-    match name {
-        errors::ALL => error != errors::RUNTIME,
-        errors::TASK_FAILED => {
-            error == errors::TASK_FAILED || !matches!(error, errors::RUNTIME | errors::TIMEOUT)
-        }
-        name => name == error,
     }
 }
 

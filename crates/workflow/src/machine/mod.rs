@@ -27,7 +27,6 @@ mod scope;
 mod step;
 mod task;
 
-pub use fail::takes;
 pub use frame::{Frame, MapPhase, Phase, TaskPhase, TimerRef};
 pub use resource::{Pattern, Resource};
 pub use scope::{base_context, rfc3339};

@@ -24,7 +24,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use bourn_config::LatePolicy;
 use bourn_event::{
-    Ack, Clock, Draft, Fault, Micros, Offset, Outcome, Producer, Refined, Reject, RejectReason, Span,
+    Ack, Clock, Draft, Drop, Fault, Micros, Offset, Outcome, Producer, Refined, Reject, RejectReason, Span,
     SystemClock, SystemColumn,
 };
 use bourn_lake::{Lake, Rebuild, Table, TableOptions};
@@ -170,7 +170,15 @@ impl Job {
             definition.settings.dedupe.is_some() || definition.settings.policy.late != LatePolicy::Correct;
         let begin = if needs_history { reader.first_retained() } else { range.start };
         let start = Start { offset: begin, event_time_max: None, mode: Mode::Replay };
-        let refiner = definition.plan.refiner_with(start, self.outside.clone())?;
+        let mut refiner = definition.plan.refiner_with(start, self.outside.clone())?;
+        // What was put back keeps nobody out: its new event would be taken for a duplicate of the old one,
+        // which has no row.
+        refiner.recall(moved.iter().map(|offset| Drop {
+            offset,
+            outcome: Outcome::Rejected,
+            source: "".into(),
+            kept: None,
+        }));
         let rebuild =
             self.table.rebuild(&definition.plan.table_schema(), &definition.settings.partition_by)?;
         let feed = Feed {

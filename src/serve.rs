@@ -122,7 +122,7 @@ fn web_options(
     };
     let watched = pipeline.clone();
     Ok(WebOptions {
-        routes: bourn_ingest::router(pipeline.http_ports(), limits),
+        ingest: Arc::new(bourn_ingest::handler(pipeline.http_ports(), limits)),
         query: pipeline.engine.clone(),
         admin: pipeline.admin(),
         streams: pipeline

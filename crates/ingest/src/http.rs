@@ -7,12 +7,11 @@ use crate::inflate::Coding;
 use crate::port::{StreamPort, first_byte};
 use crate::problem::Problem;
 use crate::split::Shape;
-use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use bourn_event::{Ack, Producer};
-use http::{HeaderMap, HeaderValue, Method, header, request};
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,20 +33,24 @@ struct Shared {
 
 /// The way in, for requests under `/v1/streams/`. Streams that are not in `ports` are unknown.
 ///
-/// One handler and no pattern: matching one would cost every request a map for its parameters.
-pub fn router(ports: Arc<BTreeMap<String, Arc<StreamPort>>>, limits: BodyLimits) -> Router {
+/// One function and no router, which would cost every request several allocations.
+pub fn handler(
+    ports: Arc<BTreeMap<String, Arc<StreamPort>>>,
+    limits: BodyLimits,
+) -> impl Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Clone + Send + Sync {
     let shared = Arc::new(Shared { ports, limits, source: HTTP_SOURCE.into() });
-    Router::new().fallback(move |request: Request| ingest(Arc::clone(&shared), request))
-}
-
-async fn ingest(shared: Arc<Shared>, request: Request) -> Response {
-    match handle(&shared, request).await {
-        Ok(response) => response,
-        Err(problem) => problem.into_response(),
+    move |request| {
+        let shared = Arc::clone(&shared);
+        Box::pin(async move {
+            match handle(&shared, request).await {
+                Ok(response) => response,
+                Err(problem) => problem.into_response(),
+            }
+        })
     }
 }
 
-async fn handle(shared: &Shared, request: Request) -> Result<Response, Problem> {
+async fn handle(shared: &Shared, request: Request<Body>) -> Result<Response<Body>, Problem> {
     if request.method() != Method::POST {
         return Err(Problem::method_not_allowed("POST"));
     }
@@ -72,7 +75,7 @@ async fn handle(shared: &Shared, request: Request) -> Result<Response, Problem> 
     Ok(respond(&answer))
 }
 
-fn respond(answer: &Answer) -> Response {
+fn respond(answer: &Answer) -> Response<Body> {
     let mut response = Response::new(Body::from(serde_json::to_vec(answer).unwrap_or_default()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

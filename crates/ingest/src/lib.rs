@@ -6,7 +6,7 @@
 //!  files ─ rows ──────────┘                                                  └──► answer
 //! ```
 //!
-//! [`StreamPort`] is the way into one stream; [`router`] offers the ports over HTTP, and a
+//! [`StreamPort`] is the way into one stream; [`handler`] offers the ports over HTTP, and a
 //! [`FileSourceTask`] feeds one from files. Deliberately absent: TLS, API keys and the server loop
 //! (the web crate's), and everything that happens behind the log.
 
@@ -29,7 +29,7 @@ pub use answer::{Answer, ERRORS_MAX, EventError, Framing, IngestError, Submissio
 pub use body::BodyLimits;
 pub use budget::Budget;
 pub use files::{FileMemory, FileProgress, FileSourceError, FileSourceTask, FilesDone, RunMemory};
-pub use http::{HTTP_SOURCE, PRODUCER_HEADER, SEQUENCE_HEADER, router};
+pub use http::{HTTP_SOURCE, PRODUCER_HEADER, SEQUENCE_HEADER, handler};
 pub use inflate::Coding;
 pub use port::{SMALL_BYTES, StreamOptions, StreamPort};
 pub use problem::{PROBLEM_JSON, Problem};

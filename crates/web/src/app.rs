@@ -1,9 +1,9 @@
 //! A request from its headers to its answer.
 
 use crate::auth::Auth;
-use crate::body::{BodyFault, Budget, GuardedBody, Watch};
+use crate::body::{BodyFault, Budget, GuardedBody, Lingering, Watch};
 use crate::health::{self, Readiness};
-use crate::options::{AwsRoutes, WebOptions};
+use crate::options::{AwsRoutes, Ingest, WebOptions};
 use crate::problem::{Problem, ProblemKind};
 use crate::route::{Route, RouteKind};
 use crate::tasks::{self, TaskAnswers};
@@ -33,7 +33,7 @@ const SMALL_BODY_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct App {
     query: Arc<dyn Query>,
     admin: Arc<dyn Admin>,
-    routes: axum::Router,
+    ingest: Ingest,
     aws: Option<AwsRoutes>,
     tasks: Option<Arc<dyn TaskAnswers>>,
     ready: Arc<dyn Fn() -> Readiness + Send + Sync>,
@@ -58,7 +58,7 @@ impl App {
             openapi: document.to_string().into(),
             query: options.query,
             admin: options.admin,
-            routes: options.routes,
+            ingest: options.ingest,
             aws: options.aws,
             tasks: options.tasks,
             ready: options.ready,
@@ -121,7 +121,15 @@ impl App {
         let signed = self.aws.as_ref().is_some_and(|aws| aws.signed);
         self.auth.check(&route, request.headers(), signed)?;
         match route {
-            Route::Ingest(_) => self.ingest(request).await,
+            Route::Ingest(_) => Ok(self.ingest(request).await),
+            // Boxed: the future of every request is moved about, and has room for the largest it may await.
+            _ => Box::pin(self.beside(request, started)).await,
+        }
+    }
+
+    /// Everything but ingest.
+    async fn beside(&self, request: Request<Incoming>, started: Instant) -> Result<Response<Body>, Problem> {
+        match self.offered(request.uri().path()) {
             Route::Sql => {
                 let (parts, body) = self.read(request, started).await?;
                 sql::answer(&*self.query, &parts.headers, &body, self.request_timeout).await
@@ -144,22 +152,19 @@ impl App {
             Route::Ready => Ok(health::readiness(&self.readiness())),
             Route::Metrics => Ok(self.exposition()),
             Route::OpenApi => Ok(with_type(Body::from(self.openapi.clone()), "application/json")),
-            Route::Unknown => Err(unknown()),
+            Route::Ingest(_) | Route::Unknown => Err(unknown()),
         }
     }
 
     /// The ingest routes hold bodies to their own limits, which know what a body inflates to.
-    async fn ingest(&self, request: Request<Incoming>) -> Result<Response<Body>, Problem> {
+    async fn ingest(&self, request: Request<Incoming>) -> Response<Body> {
         let version = request.version();
-        let mut response = match self.routes.clone().oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        };
+        let mut response = (self.ingest)(request.map(|body| Body::new(Lingering::new(body, version)))).await;
         let unread = matches!(response.status(), StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE);
         if unread && version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response)
+        response
     }
 
     /// AWS's protocols know how much a body may have; time and memory are the server's to watch.
@@ -168,7 +173,8 @@ impl App {
         let version = request.version();
         let watch = self.admit(request.body())?;
         let deadline = started + self.request_timeout;
-        let request = request.map(|body| Body::new(GuardedBody::new(body, watch.clone(), deadline)));
+        let request = request
+            .map(|body| Body::new(GuardedBody::new(Lingering::new(body, version), watch.clone(), deadline)));
         let mut response = match aws.router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -188,6 +194,7 @@ impl App {
     ) -> Result<(http::request::Parts, Bytes), Problem> {
         let watch = self.admit(request.body())?;
         let (parts, body) = request.into_parts();
+        let body = Lingering::new(body, parts.version);
         let body = GuardedBody::new(body, watch.clone(), started + self.request_timeout);
         match Limited::new(body, SMALL_BODY_BYTES_MAX).collect().await {
             Ok(body) => Ok((parts, body.to_bytes())),

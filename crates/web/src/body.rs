@@ -5,13 +5,21 @@
 //! sends little holds little.
 
 use bytes::{Buf, Bytes};
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
+
+/// How long, and how much, is read of a body that was answered before its end.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 256 << 20;
 
 /// Memory that request bodies in flight may take together, in bytes.
 pub(crate) struct Budget {
@@ -93,9 +101,70 @@ pub(crate) enum BodyError {
     Broken(hyper::Error),
 }
 
+/// A body that is read on for a moment if its handler answers before it was read to its end.
+///
+/// A connection that closes with bytes unread is reset, and a client that is still sending may then never see
+/// the answer that tells it why (RFC 9112, 9.6). HTTP/2 has frames to say so.
+pub(crate) struct Lingering {
+    inner: Option<Incoming>,
+    ended: bool,
+}
+
+impl Lingering {
+    pub(crate) fn new(inner: Incoming, version: Version) -> Self {
+        Self { inner: Some(inner), ended: version >= Version::HTTP_2 }
+    }
+}
+
+impl Body for Lingering {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let frame = std::task::ready!(Pin::new(inner).poll_frame(cx));
+        self.ended |= !matches!(frame, Some(Ok(_)));
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        if self.ended || self.is_end_stream() {
+            return;
+        }
+        if let (Some(rest), Ok(runtime)) = (self.inner.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(read_on(rest));
+        }
+    }
+}
+
+async fn read_on(mut rest: Incoming) {
+    let mut bytes = 0;
+    let reading = async {
+        while let Some(Ok(frame)) = rest.frame().await
+            && bytes < LINGER_BYTES_MAX
+        {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    let _ = tokio::time::timeout(LINGER_MAX, reading).await;
+}
+
 /// A request body that is cut off at the deadline or when the budget is used up.
 pub(crate) struct GuardedBody {
-    inner: hyper::body::Incoming,
+    inner: Lingering,
     watch: Arc<Watch>,
     deadline: Instant,
     /// Made when the client first lets us wait.
@@ -103,7 +172,7 @@ pub(crate) struct GuardedBody {
 }
 
 impl GuardedBody {
-    pub(crate) fn new(inner: hyper::body::Incoming, watch: Arc<Watch>, deadline: Instant) -> Self {
+    pub(crate) fn new(inner: Lingering, watch: Arc<Watch>, deadline: Instant) -> Self {
         Self { inner, watch, deadline, timer: None }
     }
 

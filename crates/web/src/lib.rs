@@ -7,13 +7,14 @@
 //! routes it has AWS's form.
 //!
 //! What is deliberately absent: a middleware stack, a tracing span per request, and any knowledge of
-//! what an event is (the ingest routes come from outside as one router).
+//! what an event is (the ingest routes come from outside as one function).
 
 mod admin;
 mod app;
 mod auth;
 mod aws;
 mod body;
+mod connection;
 mod health;
 mod openapi;
 mod options;
@@ -29,7 +30,7 @@ mod tls;
 pub use admin::{Admin, AdminError};
 pub use health::{Readiness, Reason};
 pub use openapi::{Facts as OpenApiFacts, document as openapi_document};
-pub use options::{AwsRoutes, Serving, StreamDoc, WebError, WebOptions};
+pub use options::{AwsRoutes, Ingest, Serving, StreamDoc, WebError, WebOptions};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
 pub use server::serve;
 pub use tasks::{TaskAnswerError, TaskAnswers};

@@ -1,13 +1,19 @@
 //! What the server is given, what it gives back, and why it may not start.
 
 use crate::{Admin, Readiness, TaskAnswers};
+use axum::body::Body;
 use bourn_event::Query;
+use futures::future::BoxFuture;
+use http::{Request, Response};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+
+/// Answers requests; a plain function, for a router costs each request several allocations.
+pub type Ingest = Arc<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 
 /// Everything the server needs.
 pub struct WebOptions {
@@ -19,8 +25,8 @@ pub struct WebOptions {
     pub admin: Arc<dyn Admin>,
     /// The streams, for the OpenAPI document.
     pub streams: Vec<StreamDoc>,
-    /// Answers `POST /v1/streams/{stream}`; nothing else is routed to it.
-    pub routes: axum::Router,
+    /// Answers `/v1/streams/{stream}`; nothing else is routed to it.
+    pub ingest: Ingest,
     /// Answers `POST /` and `/2015-03-31/…`, AWS's own protocols; without it these are unknown.
     pub aws: Option<AwsRoutes>,
     /// Answers `POST /v1/tasks/{token}/…`; without it these are unknown.

@@ -1,4 +1,4 @@
-//! Connections: accepting, TLS, HTTP/1.1 and HTTP/2, and draining.
+//! The server: accepting connections, and draining.
 //!
 //! ```text
 //!  listening ──cancel──► draining: old connections finish their requests and close;
@@ -6,22 +6,16 @@
 //!                            └── the old ones are gone, or `drain_max` is over ──► closed
 //! ```
 //!
-//! A connection holds one of `max_connections` places. It loses it if it has not sent a whole request
-//! head within the request timeout, at its start as well as between two requests.
+//! A connection holds one of `max_connections` places.
 
 use crate::app::App;
 use crate::auth::Auth;
+use crate::connection::{Connection, HttpBuilder, http_settings};
 use crate::options::{Serving, WebError, WebOptions};
 use crate::tls;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -34,10 +28,6 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Answers to connections that came while draining get this long.
 const LATE_MAX: Duration = Duration::from_secs(1);
-const HEAD_BYTES_MAX: u32 = 32 << 10;
-/// HTTP/1.1 read buffer; also the largest request head.
-const BUFFER_BYTES_MAX: usize = 256 << 10;
-const HTTP2_STREAMS_MAX: u32 = 256;
 
 /// Starts to listen. `drain` begins the end; [`Serving::join`] is it.
 ///
@@ -70,23 +60,11 @@ pub async fn serve(options: WebOptions, drain: CancellationToken) -> Result<Serv
     Ok(Serving { addr, join: tokio::spawn(server.run(drain_max)) })
 }
 
-fn http_settings(head_timeout: Duration) -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(BUFFER_BYTES_MAX);
-    http.http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(HTTP2_STREAMS_MAX)
-        .max_header_list_size(HEAD_BYTES_MAX)
-        .keep_alive_interval(Some(head_timeout))
-        .keep_alive_timeout(head_timeout);
-    http
-}
-
 struct Server {
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
     places: Arc<Semaphore>,
-    http: Arc<auto::Builder<TokioExecutor>>,
+    http: Arc<HttpBuilder>,
     app: Arc<App>,
     head_timeout: Duration,
     drain: CancellationToken,
@@ -161,75 +139,5 @@ async fn upkeep(app: Arc<App>) {
     loop {
         every.tick().await;
         app.upkeep();
-    }
-}
-
-struct Connection {
-    http: Arc<auto::Builder<TokioExecutor>>,
-    app: Arc<App>,
-    head_timeout: Duration,
-    /// Not there for connections that came while draining: they are to be answered.
-    drain: Option<CancellationToken>,
-    abort: CancellationToken,
-}
-
-impl Connection {
-    async fn shake_hands_and_drive(&self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
-        // Answers are small and wanted at once; a socket that cannot be told so still works.
-        let _ = stream.set_nodelay(true);
-        let Some(acceptor) = acceptor else { return self.drive(stream).await };
-        let handshake = tokio::time::timeout(self.head_timeout, acceptor.accept(stream));
-        tokio::select! {
-            shaken = handshake => match shaken {
-                Ok(Ok(stream)) => self.drive(stream).await,
-                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                Err(_) => tracing::debug!("a TLS handshake took too long"),
-            },
-            () = self.abort.cancelled() => {}
-        }
-    }
-
-    async fn drive(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let spoke = Arc::new(AtomicBool::new(false));
-        let service = service_fn({
-            let (app, spoke) = (self.app.clone(), spoke.clone());
-            move |request| {
-                spoke.store(true, Relaxed);
-                let app = app.clone();
-                async move { Ok::<_, Infallible>(app.answer(request).await) }
-            }
-        });
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(io), service));
-        let mut silence = pin!(tokio::time::sleep(self.head_timeout));
-        let mut drain = pin!(async {
-            match &self.drain {
-                Some(drain) => drain.cancelled().await,
-                None => std::future::pending().await,
-            }
-        });
-        let mut abort = pin!(self.abort.cancelled());
-        let (mut draining, mut spoken) = (false, false);
-        loop {
-            tokio::select! {
-                biased;
-                ended = connection.as_mut() => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection ended early");
-                    }
-                    return;
-                }
-                () = drain.as_mut(), if !draining => {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                () = silence.as_mut(), if !spoken => {
-                    if !spoke.load(Relaxed) {
-                        return;
-                    }
-                    spoken = true;
-                }
-                () = abort.as_mut() => return,
-            }
-        }
     }
 }

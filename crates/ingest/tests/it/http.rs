@@ -3,26 +3,28 @@
 use crate::world::World;
 use axum::body::Body;
 use bourn_event::AppendError;
-use bourn_ingest::{BodyLimits, Budget, PROBLEM_JSON, router};
+use bourn_ingest::{BodyLimits, Budget, PROBLEM_JSON, handler};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
-use http::{HeaderMap, Method, Request, StatusCode};
+use futures::future::BoxFuture;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
-use tower::ServiceExt;
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 
+type Ingest = Arc<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+
 struct Served {
     world: World,
     budget: Arc<Budget>,
-    router: axum::Router,
+    ingest: Ingest,
 }
 
 fn serve() -> Served {
@@ -35,12 +37,12 @@ fn serve() -> Served {
         timeout: Duration::from_millis(50),
     };
     let ports = BTreeMap::from([("orders".to_owned(), Arc::clone(&world.port))]);
-    Served { router: router(Arc::new(ports), limits), budget, world }
+    Served { ingest: Arc::new(handler(Arc::new(ports), limits)), budget, world }
 }
 
 impl Served {
     async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
-        let response = self.router.clone().oneshot(request).await.expect("infallible");
+        let response = (self.ingest)(request).await;
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
         let value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
@@ -235,19 +237,19 @@ async fn the_memory_of_bodies_in_flight_is_bounded() {
         timeout: Duration::from_secs(5),
     };
     let ports = BTreeMap::from([("orders".to_owned(), Arc::clone(&served.world.port))]);
-    let served = Served { router: router(Arc::new(ports), limits), budget: small, ..served };
+    let served = Served { ingest: Arc::new(handler(Arc::new(ports), limits)), budget: small, ..served };
     let (status, _, body) = served.send(post("", &[("content-encoding", "gzip")], gzip(&spaces))).await;
     assert_eq!((status.as_u16(), &body["type"]), (413, &"/problems/too-large".into()), "it never fits");
 
     for _ in 0..2 {
         let begun = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 8 << 10]))]);
         let stalled = futures::StreamExt::chain(begun, futures::stream::pending());
-        tokio::spawn(served.router.clone().oneshot(typed(JSON, Body::from_stream(stalled))));
+        tokio::spawn((served.ingest)(typed(JSON, Body::from_stream(stalled))));
     }
     while served.budget.used() < 16 << 10 {
         tokio::task::yield_now().await;
     }
-    let refused = served.router.clone().oneshot(typed(JSON, r#"{"id":1}"#)).await.expect("infallible");
+    let refused = (served.ingest)(typed(JSON, r#"{"id":1}"#)).await;
     assert_eq!(
         (refused.status().as_u16(), &refused.headers()["retry-after"]),
         (429, &"1".parse().expect("a value"))

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tower::ServiceExt;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -270,7 +271,10 @@ pub fn options(query: Arc<FakeQuery>) -> WebOptions {
         query,
         admin: Arc::new(FakeAdmin),
         streams: vec![StreamDoc { name: "orders".into(), json_schema: event }],
-        routes: axum::Router::new().route("/v1/streams/{stream}", post(ingest)),
+        ingest: {
+            let router = axum::Router::new().route("/v1/streams/{stream}", post(ingest));
+            Arc::new(move |request| Box::pin(router.clone().oneshot(request).map(Result::unwrap)))
+        },
         aws: None,
         tasks: Some(Arc::new(FakeTasks)),
         ready: Arc::new(Readiness::ready),

@@ -65,6 +65,23 @@ async fn bodies_share_a_memory_budget() {
 }
 
 #[tokio::test]
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let server = start(|_| {}).await;
+    let body = vec![b' '; 24 << 20];
+    for path in ["/v1/sql", "/v1/streams/orders"] {
+        let mut stream = TcpStream::connect(server.addr).await.expect("connects");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.expect("writes");
+        stream.write_all(&body).await.expect("the server reads on");
+        let _ = stream.shutdown().await;
+        assert_eq!(read_answer(&mut stream).await.status, 413, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn places_are_limited_and_given_back() {
     let server = start(|options| options.server.max_connections = 2).await;
     let idle = [TcpStream::connect(server.addr).await, TcpStream::connect(server.addr).await];
@@ -122,6 +139,17 @@ async fn draining_finishes_what_began_and_refuses_the_rest() {
     assert_eq!((answer.status, answer.whole), (200, true), "{answer:?}");
     server.join.await.expect("drained");
     assert!(TcpStream::connect(server.addr).await.is_err(), "nobody listens any more");
+}
+
+/// Answers no ping, so that it never says that it has seen the end.
+#[tokio::test]
+async fn draining_does_not_wait_for_an_idle_http2_client() {
+    let server = start(|options| options.drain_max = Duration::from_secs(3600)).await;
+    let mut stream = TcpStream::connect(server.addr).await.expect("connects");
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("writes");
+    stream.read_exact(&mut [0; 9]).await.expect("the server's settings");
+    server.drain.cancel();
+    server.join.await.expect("drained");
 }
 
 #[tokio::test]

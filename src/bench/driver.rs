@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Requests to send.
+#[derive(Clone)]
 pub struct Load {
     /// Bodies, sent in this order.
     pub bodies: Arc<Vec<Vec<u8>>>,

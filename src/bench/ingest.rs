@@ -12,6 +12,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Turns that this server and a bare one take.
+const SLICES: usize = 20;
+
 /// How the events are offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
@@ -71,6 +74,11 @@ pub async fn ingest(dir: &Path, plan: &Plan) -> Result<Figures> {
 }
 
 async fn measure(dir: &Path, plan: &Plan) -> Result<Figures> {
+    Ok(measure_beside(dir, plan, None).await?.0)
+}
+
+/// The figures, and how long the server `beside` took for the same load.
+async fn measure_beside(dir: &Path, plan: &Plan, beside: Option<&Server>) -> Result<(Figures, Duration)> {
     let path = dir.display().to_string();
     let server =
         Server::start(&["run", "--dir", &path, "--listen", "127.0.0.1:0", "--pg-listen", "127.0.0.1:0"])?;
@@ -84,12 +92,15 @@ async fn measure(dir: &Path, plan: &Plan) -> Result<Figures> {
         path: "/v1/streams/clicks".into(),
         visible_every: if plan.mode == Mode::Rate { 10 } else { 0 },
     };
+    let client = Client::to(&format!("http://{}", server.http), false)?;
     let cpu_before = server.cpu()?;
-    let mut seen = drive(&server.http, &load).await?;
+    let (mut seen, taken_beside) = match beside {
+        None => (drive(&server.http, &load).await?, Duration::ZERO),
+        Some(beside) => in_turns(&server, &client, beside, &load).await?,
+    };
     if plan.mode != Mode::Rate {
         seen.visible = visible_sample(&server.http, plan).await?.visible;
     }
-    let client = Client::to(&format!("http://{}", server.http), false)?;
     client.admin("settle", &json!({}), |_| {}).await?;
     let cpu = server.cpu()? - cpu_before;
     let ledger = client.admin("ledger", &json!({}), |_| {}).await?;
@@ -108,7 +119,27 @@ async fn measure(dir: &Path, plan: &Plan) -> Result<Figures> {
         ledger: ledger.get("clicks").cloned().context("the ledger has no stream clicks")?,
     };
     server.stop()?;
-    Ok(figures)
+    Ok((figures, taken_beside))
+}
+
+/// The load in slices, each offered to both: a machine whose speed changes is equally slow for both.
+async fn in_turns(
+    server: &Server,
+    client: &Client,
+    beside: &Server,
+    load: &Load,
+) -> Result<(Seen, Duration)> {
+    let (mut seen, mut taken_beside) = (Seen::default(), Duration::ZERO);
+    for slice in load.bodies.chunks(load.bodies.len().div_ceil(SLICES).max(1)) {
+        let slice = Arc::new(slice.to_vec());
+        let part = drive(&server.http, &Load { bodies: slice.clone(), ..load.clone() }).await?;
+        seen.elapsed += part.elapsed;
+        seen.ack.extend(part.ack);
+        client.admin("settle", &json!({}), |_| {}).await?;
+        let bare = Load { bodies: slice, path: "/".into(), ..load.clone() };
+        taken_beside += drive(&beside.http, &bare).await?.elapsed;
+    }
+    Ok((seen, taken_beside))
 }
 
 fn bodies(plan: &Plan) -> Vec<Vec<u8>> {
@@ -138,19 +169,12 @@ async fn visible_sample(address: &str, plan: &Plan) -> Result<Seen> {
     drive(address, &load).await
 }
 
-/// One event a request: requests a second here, and of a bare server on this machine.
+/// One event a request: the figures, and the requests a second of a bare server on this machine.
 pub async fn single_against_bare(dir: &Path, plan: &Plan) -> Result<(Figures, f64)> {
-    let figures = ingest(dir, plan).await?;
+    prepare(dir)?;
     let bare = Server::start(&["bench", "bare-server"])?;
-    let load = Load {
-        bodies: Arc::new(bodies(plan)),
-        connections: plan.connections,
-        rate: None,
-        path: "/".into(),
-        visible_every: 0,
-    };
-    let seen = drive(&bare.http, &load).await?;
-    Ok((figures, plan.events as f64 / seen.elapsed.as_secs_f64()))
+    let (figures, taken) = measure_beside(dir, plan, Some(&bare)).await?;
+    Ok((figures, plan.events as f64 / taken.as_secs_f64()))
 }
 
 /// Starts an empty pipeline some times: the median from start to ready.

@@ -19,5 +19,5 @@ mod start;
 mod support;
 mod survival;
 mod tidy;
-mod workflows;
 mod triggers;
+mod workflows;

@@ -28,8 +28,8 @@ pub use stream::{
 };
 pub use units::{ByteSize, Span};
 pub use workflow::{
-    AccessKey, Aws, Basic, Connection, ExecutionLog, ExecutionLogLevel, KeyedTable, Notifier, Secret, Workflow,
-    WorkflowType,
+    AccessKey, Aws, Basic, Connection, ExecutionLog, ExecutionLogLevel, KeyedTable, Notifier, Secret,
+    Workflow, WorkflowType,
 };
 
 use schemars::JsonSchema;

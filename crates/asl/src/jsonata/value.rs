@@ -109,23 +109,19 @@ pub(super) fn drop_flat(values: impl Iterator<Item = Val>) {
     if waiting.is_empty() {
         return;
     }
-    let outermost = DROPPING.with_borrow_mut(|queue| match queue {
-        Some(queue) => {
-            queue.extend(waiting);
-            false
-        }
-        None => {
-            *queue = Some(waiting);
-            true
-        }
+    let nested = DROPPING.with_borrow_mut(|queue| {
+        let nested = queue.is_some();
+        queue.get_or_insert_default().extend(waiting);
+        nested
     });
-    while outermost {
-        // What is dropped here puts what it holds into the queue.
-        match DROPPING.with_borrow_mut(|queue| queue.as_mut().and_then(Vec::pop)) {
-            Some(value) => drop(value),
-            None => return DROPPING.set(None),
-        }
+    if nested {
+        return;
     }
+    // What is dropped here puts what it holds into the queue.
+    while let Some(value) = DROPPING.with_borrow_mut(|queue| queue.as_mut().and_then(Vec::pop)) {
+        drop(value);
+    }
+    DROPPING.set(None);
 }
 
 impl Drop for Func {

@@ -69,7 +69,7 @@ async fn follow(
         troubles.note(&about, error);
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(backoff.next()) => {}
+            () = tokio::time::sleep(backoff.grow()) => {}
         }
     }
 }

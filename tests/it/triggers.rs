@@ -93,8 +93,7 @@ fn count(folder: &Folder, workflow: &str) -> usize {
 
 fn metric(running: &Running, line: &str) -> Option<f64> {
     let text = get(&running.http, "/metrics").body;
-    let found = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
-    found
+    text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok())
 }
 
 #[test]

@@ -12,10 +12,10 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// How long to wait now.
-    pub fn next(&mut self) -> Duration {
+    /// How long to wait now; the next wait is longer.
+    pub fn grow(&mut self) -> Duration {
         let wait = FIRST.saturating_mul(1 << self.attempts.min(10)).min(LONGEST);
-        self.attempts += 1;
+        self.attempts = self.attempts.saturating_add(1);
         wait
     }
 }

@@ -176,7 +176,7 @@ impl Bus {
             };
             self.troubles.note(ABOUT, format!("an event waits: {error}"));
             tracing::warn!(event = id, %error, "triggers cannot settle an event of a bus; it is tried again");
-            tokio::time::sleep(backoff.next()).await;
+            tokio::time::sleep(backoff.grow()).await;
         }
     }
 

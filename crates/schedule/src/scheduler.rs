@@ -155,7 +155,7 @@ impl Scheduler {
                     let why = format!("nothing is begun, because it cannot be noted: {error}");
                     tracing::warn!("schedules: {why}");
                     self.runs.troubles().note(ABOUT, why);
-                    pause = backoff.next();
+                    pause = backoff.grow();
                 }
             }
             while tasks.try_join_next().is_some() {}
@@ -403,7 +403,7 @@ pub(crate) async fn start(starter: &dyn Starter, run: &RunRef, input: Value) -> 
             Err(StartError::Later(error)) => {
                 metrics::counter!("bourn_run_start_retries_total").increment(1);
                 tracing::warn!(run = run.id, error, "a run cannot begin now and is tried again");
-                tokio::time::sleep(backoff.next()).await;
+                tokio::time::sleep(backoff.grow()).await;
             }
         }
     }
@@ -413,7 +413,7 @@ async fn stop(starter: Arc<dyn Starter>, run: RunRef) {
     let mut backoff = Backoff::default();
     while let Err(error) = starter.stop(&run).await {
         tracing::warn!(run = run.id, error, "a run cannot be stopped now and is tried again");
-        tokio::time::sleep(backoff.next()).await;
+        tokio::time::sleep(backoff.grow()).await;
     }
 }
 

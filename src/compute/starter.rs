@@ -5,7 +5,9 @@ use bourn_config::{JobTarget, Target};
 use bourn_event::{Clock, Functions, Invocation, InvokeError, Jobs, Micros};
 use bourn_functions::{Host, InvocationRow};
 use bourn_schedule::{Ended, RunRef, StartError, Started, Starter, execution_name, job_name, request_id};
-use bourn_workflow::{ErrorKind, ExecutionStatus, StartExecution, StopExecution, WorkflowError, Workflows};
+use bourn_workflow::{
+    ErrorKind, ExecutionStatus, MachineType, StartExecution, StopExecution, WorkflowError, Workflows,
+};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -27,11 +29,11 @@ pub struct PipelineStarter {
     pub settings: BTreeMap<String, bourn_config::Function>,
     pub jobs: Arc<dyn Jobs>,
     pub clock: Arc<dyn Clock>,
-    running: Mutex<HashMap<String, Job>>,
+    running: Mutex<HashMap<String, Here>>,
 }
 
-/// A job that was begun here.
-struct Job {
+/// A run that lives in this process and ends with it: a job, an Express execution.
+struct Here {
     ended: watch::Receiver<Option<Ended>>,
     abort: AbortHandle,
 }
@@ -54,6 +56,16 @@ impl PipelineStarter {
             input: Some(input.to_string()),
             trace: None,
         };
+        let machine = self.workflows.describe_machine(&request.machine_arn).await.map_err(|e| refusal(&e))?;
+        if machine.machine_type == MachineType::Express {
+            let workflows = self.workflows.clone();
+            return Ok(self.start_here(run_id, async move {
+                match workflows.start_sync(request).await {
+                    Ok(done) => ended(done.status, done.error, done.cause).unwrap_or_else(Ended::succeeded),
+                    Err(error) => Ended::failed(error.to_string()),
+                }
+            }));
+        }
         match self.workflows.start(request).await {
             Ok(started) => Ok(Started { execution: Some(started.arn) }),
             // Begun before a crash; what differs is the time in an input that was made anew.
@@ -61,8 +73,7 @@ impl PipelineStarter {
                 let arn = self.workflows.machine_arn(name).replace(":stateMachine:", ":execution:");
                 Ok(Started { execution: Some(format!("{arn}:{}", execution_name(run_id))) })
             }
-            Err(error) if error.is_retryable() => Err(StartError::Later(error.to_string())),
-            Err(error) => Err(StartError::Never(error.to_string())),
+            Err(error) => Err(refusal(&error)),
         }
     }
 
@@ -85,23 +96,35 @@ impl PipelineStarter {
     }
 
     fn start_job(&self, job: &JobTarget, run_id: &str, arguments: Value) -> Started {
-        let mut running = self.running.lock();
-        if running.contains_key(run_id) {
-            return Started::default();
-        }
         let (jobs, job) = (self.jobs.clone(), job.clone());
-        let (tell, ended) = watch::channel(None);
-        let task = tokio::spawn(async move {
+        self.start_here(run_id, async move {
             // A schedule's own input says when it was due; that is no argument of a job.
             let arguments = if arguments.get("schedule").is_some() { Value::Null } else { arguments };
-            let outcome = match jobs.run(job_name(job.name), job.stream.as_deref(), &arguments).await {
+            match jobs.run(job_name(job.name), job.stream.as_deref(), &arguments).await {
                 Ok(done) => Ended { rows: done.rows, ..Ended::succeeded() },
                 Err(error) => Ended::failed(error),
-            };
-            let _ = tell.send(Some(outcome));
-        });
-        running.insert(run_id.into(), Job { ended, abort: task.abort_handle() });
+            }
+        })
+    }
+
+    fn start_here(&self, run_id: &str, run: impl Future<Output = Ended> + Send + 'static) -> Started {
+        let mut running = self.running.lock();
+        if !running.contains_key(run_id) {
+            let (tell, ended) = watch::channel(None);
+            let task = tokio::spawn(async move {
+                let _ = tell.send(Some(run.await));
+            });
+            running.insert(run_id.into(), Here { ended, abort: task.abort_handle() });
+        }
         Started::default()
+    }
+
+    async fn ended_here(&self, run_id: &str) -> Ended {
+        let ended = self.running.lock().get(run_id).map(|run| run.ended.clone());
+        let Some(mut ended) = ended else { return Ended::aborted("the process ended while it ran") };
+        let told = ended.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
+        self.running.lock().remove(run_id);
+        told.unwrap_or_else(|| Ended::aborted("stopped"))
     }
 
     async fn workflow_ended(&self, arn: &str) -> Ended {
@@ -114,16 +137,8 @@ impl PipelineStarter {
                 }
                 Err(error) => return Ended::aborted(error.to_string()),
             };
-            let error = || {
-                let (error, cause) = (described.error.clone(), described.cause.clone());
-                [error, cause].into_iter().flatten().collect::<Vec<_>>().join(": ")
-            };
-            match described.status {
-                ExecutionStatus::Running | ExecutionStatus::PendingRedrive => {}
-                ExecutionStatus::Succeeded => return Ended::succeeded(),
-                ExecutionStatus::Aborted => return Ended::aborted(error()),
-                ExecutionStatus::Failed => return Ended::failed(error()),
-                ExecutionStatus::TimedOut => return Ended::failed(format!("it took too long {}", error())),
+            if let Some(ended) = ended(described.status, described.error, described.cause) {
+                return ended;
             }
         }
     }
@@ -148,6 +163,25 @@ impl PipelineStarter {
     }
 }
 
+/// None while it runs.
+fn ended(status: ExecutionStatus, error: Option<String>, cause: Option<String>) -> Option<Ended> {
+    let error = [error, cause].into_iter().flatten().collect::<Vec<_>>().join(": ");
+    match status {
+        ExecutionStatus::Running | ExecutionStatus::PendingRedrive => None,
+        ExecutionStatus::Succeeded => Some(Ended::succeeded()),
+        ExecutionStatus::Aborted => Some(Ended::aborted(error)),
+        ExecutionStatus::Failed => Some(Ended::failed(error)),
+        ExecutionStatus::TimedOut => Some(Ended::failed(format!("it took too long {error}"))),
+    }
+}
+
+fn refusal(error: &WorkflowError) -> StartError {
+    if error.is_retryable() {
+        return StartError::Later(error.to_string());
+    }
+    StartError::Never(error.to_string())
+}
+
 fn verdict(row: &InvocationRow, retries: u32) -> Option<Ended> {
     match &row.error {
         None => Some(Ended::succeeded()),
@@ -170,13 +204,7 @@ impl Starter for PipelineStarter {
         match (&run.target, &run.execution) {
             (Target::Workflow(_), Some(arn)) => self.workflow_ended(arn).await,
             (Target::Function(name), Some(id)) => self.invocation_ended(name, id).await,
-            (Target::Job(_), _) => {
-                let ended = self.running.lock().get(&run.id).map(|job| job.ended.clone());
-                let Some(mut ended) = ended else { return Ended::aborted("the process ended while it ran") };
-                let told = ended.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
-                self.running.lock().remove(&run.id);
-                told.unwrap_or_else(|| Ended::aborted("stopped"))
-            }
+            (Target::Job(_) | Target::Workflow(_), _) => self.ended_here(&run.id).await,
             _ => Ended::aborted("it was not begun"),
         }
     }
@@ -195,8 +223,8 @@ impl Starter for PipelineStarter {
                 }
             }
             // What a function began cannot be called back: it ends by itself, within its time.
-            (Target::Function(_) | Target::Workflow(_), _) => Ok(()),
-            (Target::Job(_), _) => {
+            (Target::Function(_), _) => Ok(()),
+            (Target::Job(_) | Target::Workflow(_), _) => {
                 if let Some(job) = self.running.lock().get(&run.id) {
                     job.abort.abort();
                 }

@@ -32,6 +32,11 @@ triggers:
     on: {bus: orders}
     pattern: {source: [shop.till]}
     run: {workflow: receipt}
+  at-once:
+    on: {bus: default}
+    pattern: {detail-type: [check]}
+    run: {workflow: silent}
+    input: {paths: {amount: $.detail.amount}, template: {fail: <amount>}}
 ";
 
 const ANY: &str = r#"{"type": "object"}"#;
@@ -159,6 +164,26 @@ fn a_trigger_on_what_there_is_not_is_refused_with_its_place() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("bourn.yaml:24:") && said.contains("orders"), "{said}");
+}
+
+#[test]
+fn a_run_of_an_express_workflow_tells_its_end() {
+    let folder = folder();
+    folder.write(
+        "workflows/quick.asl.json",
+        QUICK.replace("\"IsPresent\": true", "\"NumericGreaterThan\": 10"),
+    );
+    let running = folder.start();
+    tell(&folder, "well", "default", "check", 5);
+    tell(&folder, "badly", "default", "check", 50);
+    let ends = || {
+        folder
+            .sql("select status, error from system.runs where cause = 'trigger:at-once' order by status desc")
+    };
+    eventually("both have ended", || ends().iter().filter(|run| run["status"] != "running").count() == 2);
+    assert_eq!(ends()[0], json!({"status": "succeeded", "error": null}));
+    assert_eq!(ends()[1], json!({"status": "failed", "error": "Asked: to fail"}));
+    assert_eq!(running.stop(), Some(0));
 }
 
 #[test]

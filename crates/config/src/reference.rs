@@ -59,7 +59,10 @@ impl<'a> Writer<'a> {
             let _ = write!(self.out, "{}\n\n", one_line(text));
         }
         let Some(properties) = node.get("properties").and_then(Value::as_object) else {
-            self.out.push_str("No keys: write `{}`.\n");
+            match self.kind(node).as_str() {
+                "mapping" => self.out.push_str("No keys: write `{}`.\n"),
+                kind => self.out.push_str(&format!("The value is {kind}.\n")),
+            }
             return;
         };
         self.out.push_str("| Key | Type | Default | Meaning |\n| --- | --- | --- | --- |\n");

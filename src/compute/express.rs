@@ -205,6 +205,9 @@ fn write_all(shared: &Shared, mut book: Book) {
             tracing::warn!("{skipped} events of Express executions were not written to their log");
         }
         let result = lines(&events).and_then(|text| book.write(&text));
+        if result.is_err() {
+            metrics::counter!("bourn_workflow_log_skipped_total").increment(events.len() as u64);
+        }
         if let (Err(error), false) = (&result, failed) {
             tracing::warn!("the log of Express executions cannot be written: {error}");
         }

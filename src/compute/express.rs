@@ -3,22 +3,18 @@
 //! Standard workflows.
 
 use bourn_event::Micros;
-use bourn_state::{Book, read_book};
-use bourn_workflow::{ExpressLog, HistoryEvent};
+use bourn_state::{Book, Recent, RecentMax, read_book};
+use bourn_workflow::{ExpressLog, HistoryEvent, event_to_api};
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::collections::VecDeque;
+use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Memory for the newest events.
-const RING_BYTES_MAX: usize = 8 << 20;
-
-/// Events that wait to be written; beyond it they are left out of the book.
-const UNWRITTEN_BYTES_MAX: usize = 8 << 20;
+/// Bytes of memory.
+const LOG_MAX: RecentMax = RecentMax { kept: 8 << 20, unwritten: 8 << 20 };
 
 const WRITE_EVERY: Duration = Duration::from_millis(200);
 
@@ -40,16 +36,8 @@ pub struct LoggedEvent {
 impl LoggedEvent {
     /// In the API's words.
     pub fn to_api(&self) -> Value {
-        let mut value = json!({
-            "id": self.id,
-            "previousEventId": self.previous_id,
-            "timestamp": self.at as f64 / 1e6,
-            "type": self.kind,
-        });
-        if let Some((field, details)) = &self.details {
-            value[field.as_str()] = details.clone();
-        }
-        value
+        let details = self.details.as_ref().map(|(field, details)| (field.as_str(), details.clone()));
+        event_to_api(self.id, self.previous_id, self.at, &self.kind, details)
     }
 
     /// Bytes of memory that it takes, about.
@@ -74,21 +62,10 @@ pub struct ExecutionLog {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-#[derive(Default)]
 struct Shared {
-    inner: Mutex<Inner>,
+    events: Recent<LoggedEvent>,
+    stop: Mutex<bool>,
     wake: Condvar,
-}
-
-#[derive(Default)]
-struct Inner {
-    ring: VecDeque<Arc<LoggedEvent>>,
-    ring_bytes: usize,
-    unwritten: Vec<Arc<LoggedEvent>>,
-    unwritten_bytes: usize,
-    /// Events that were left out of the book since the last write.
-    skipped: u64,
-    stop: bool,
 }
 
 impl ExecutionLog {
@@ -97,10 +74,8 @@ impl ExecutionLog {
         if let Some(folder) = stem.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let shared = Arc::new(Shared::default());
-        for event in read_book::<LoggedEvent>(&stem) {
-            shared.inner.lock().remember(Arc::new(event));
-        }
+        let events = Recent::new(LOG_MAX, LoggedEvent::size, read_book(&stem));
+        let shared = Arc::new(Shared { events, stop: Mutex::default(), wake: Condvar::new() });
         let written = shared.clone();
         let writer = std::thread::Builder::new().name("executions-log".into());
         let writer = writer.spawn(move || write_all(&written, Book::new(stem)))?;
@@ -109,13 +84,12 @@ impl ExecutionLog {
 
     /// The events in memory, the oldest first.
     pub fn events(&self) -> Vec<Arc<LoggedEvent>> {
-        self.shared.inner.lock().ring.iter().cloned().collect()
+        self.shared.events.rows()
     }
 
     /// Those of one execution, in order.
     pub fn of(&self, execution_arn: &str) -> Vec<Arc<LoggedEvent>> {
-        let inner = self.shared.inner.lock();
-        inner.ring.iter().filter(|event| event.execution == execution_arn).cloned().collect()
+        self.shared.events.rows_that(|event| event.execution == execution_arn)
     }
 
     /// The ARN of a workflow's latest execution that is logged; of that name, if one is given.
@@ -124,15 +98,14 @@ impl ExecutionLog {
             let given = arn.split(':').nth(7);
             name.is_none_or(|name| given == Some(name))
         };
-        let inner = self.shared.inner.lock();
         let found =
-            inner.ring.iter().rev().find(|event| event.workflow == workflow && is_named(&event.execution));
+            self.shared.events.last_that(|event| event.workflow == workflow && is_named(&event.execution));
         found.map(|event| event.execution.clone())
     }
 
     /// Writes what is left, and stops writing.
     pub fn close(&self) {
-        self.shared.inner.lock().stop = true;
+        *self.shared.stop.lock() = true;
         self.shared.wake.notify_all();
         let writer = self.writer.lock().take();
         if let Some(writer) = writer {
@@ -153,7 +126,7 @@ impl ExpressLog for ExecutionLog {
     }
 
     fn event(&self, workflow: &str, execution_arn: &str, event: HistoryEvent) {
-        let event = LoggedEvent {
+        self.shared.events.add(LoggedEvent {
             at: event.at,
             workflow: workflow.to_string(),
             execution: execution_arn.to_string(),
@@ -161,75 +134,39 @@ impl ExpressLog for ExecutionLog {
             previous_id: event.previous_id,
             kind: event.kind.to_string(),
             details: event.details.map(|(field, details)| (field.to_string(), details)),
-        };
-        self.shared.inner.lock().add(Arc::new(event));
-    }
-}
-
-impl Inner {
-    fn add(&mut self, event: Arc<LoggedEvent>) {
-        let size = event.size();
-        if self.unwritten_bytes + size <= UNWRITTEN_BYTES_MAX {
-            self.unwritten_bytes += size;
-            self.unwritten.push(event.clone());
-        } else {
-            self.skipped += 1;
-        }
-        self.remember(event);
-    }
-
-    fn remember(&mut self, event: Arc<LoggedEvent>) {
-        self.ring_bytes += event.size();
-        self.ring.push_back(event);
-        while self.ring_bytes > RING_BYTES_MAX
-            && let Some(old) = self.ring.pop_front()
-        {
-            self.ring_bytes -= old.size();
-        }
+        });
     }
 }
 
 fn write_all(shared: &Shared, mut book: Book) {
     let mut failed = false;
     loop {
-        let (events, skipped, stop) = {
-            let mut inner = shared.inner.lock();
-            if !inner.stop {
-                shared.wake.wait_for(&mut inner, WRITE_EVERY);
+        let stop = {
+            let mut stop = shared.stop.lock();
+            if !*stop {
+                shared.wake.wait_for(&mut stop, WRITE_EVERY);
             }
-            inner.unwritten_bytes = 0;
-            (std::mem::take(&mut inner.unwritten), std::mem::take(&mut inner.skipped), inner.stop)
+            *stop
         };
-        if skipped > 0 {
-            metrics::counter!("bourn_workflow_log_skipped_total").increment(skipped);
-            tracing::warn!("{skipped} events of Express executions were not written to their log");
+        let written = shared.events.write(&mut book);
+        if written.skipped > 0 {
+            metrics::counter!("bourn_workflow_log_skipped_total").increment(written.skipped);
+            tracing::warn!("{} events of Express executions were not written to their log", written.skipped);
         }
-        let result = lines(&events).and_then(|text| book.write(&text));
-        if result.is_err() {
-            metrics::counter!("bourn_workflow_log_skipped_total").increment(events.len() as u64);
-        }
-        if let (Err(error), false) = (&result, failed) {
+        if let (Err(error), false) = (&written.result, failed) {
             tracing::warn!("the log of Express executions cannot be written: {error}");
         }
-        failed = result.is_err();
+        failed = written.result.is_err();
         if stop {
             return;
         }
     }
 }
 
-fn lines(events: &[Arc<LoggedEvent>]) -> std::io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    for event in events {
-        serde_json::to_writer(&mut text, &**event)?;
-        text.push(b'\n');
-    }
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn event(id: u64, text: &str) -> HistoryEvent {
         let details = Some(("stateEnteredEventDetails", json!({"name": "A", "input": text})));

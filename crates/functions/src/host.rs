@@ -3,8 +3,7 @@
 use crate::call::{Call, checked_context, checked_payload, new_request_id, new_trace};
 use crate::folder;
 use crate::later::Later;
-use crate::logs::Log;
-use crate::meter::History;
+use crate::logs;
 use crate::pool::{Pool, Shared};
 use crate::record::Stored;
 use crate::rows::{DeadRow, FunctionRow, InvocationRow, LogRow, PendingRow};
@@ -78,21 +77,21 @@ impl Host {
             false => Some(Warden::start(&host_mark).map_err(fail)?),
         };
         let files = Files::new(&settings.dir).map_err(fail)?;
-        let history = Arc::new(History::new(read_book(&files.history())));
+        let history = Arc::new(logs::history(read_book(&files.history())));
         let runtime = Handle::current();
         let spawner = Spawner::start(runtime.clone()).map_err(fail)?;
         let shared = Shared { settings, clock, spawner, history: history.clone(), host_mark, runtime };
         let shared = Arc::new(shared);
         let mut pools = BTreeMap::new();
-        let mut logs = Vec::new();
+        let mut written = Vec::new();
         for (name, function) in functions {
-            let log = Arc::new(Log::new(read_book(&files.log(name))));
-            logs.push((name.clone(), log.clone()));
+            let log = Arc::new(logs::log(read_book(&files.log(name))));
+            written.push((name.clone(), log.clone()));
             let program = Program::new(name, function, &shared.settings, &shims);
             let pool = Pool::new(name, function.clone(), program, log, shared.clone());
             pools.insert(name.clone(), pool);
         }
-        let scribe = Scribe::start(&files, logs, history)
+        let scribe = Scribe::start(&files, written, history)
             .map_err(|source| OpenError::Io { path: shared.settings.dir.clone(), source })?;
         let later = Arc::new(Later::open(state, shared.settings.clone(), &pools)?);
         let stop = CancellationToken::new();

@@ -1,53 +1,9 @@
-//! What invocations cost: metrics, and the newest ones as rows.
+//! What invocations cost, as metrics.
 
 use crate::rows::InvocationRow;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use parking_lot::Mutex;
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// Invocations in memory, of all functions together.
-const RECENT_MAX: usize = 10_000;
-
-/// The newest invocations.
-pub(crate) struct History {
-    inner: Mutex<Inner>,
-}
-
-struct Inner {
-    recent: VecDeque<Arc<InvocationRow>>,
-    unwritten: Vec<Arc<InvocationRow>>,
-}
-
-impl History {
-    pub fn new(before: Vec<InvocationRow>) -> Self {
-        let surplus = before.len().saturating_sub(RECENT_MAX);
-        let recent = before.into_iter().skip(surplus).map(Arc::new).collect();
-        Self { inner: Mutex::new(Inner { recent, unwritten: Vec::new() }) }
-    }
-
-    pub fn add(&self, row: InvocationRow) {
-        let row = Arc::new(row);
-        let mut inner = self.inner.lock();
-        if inner.unwritten.len() < 10 * RECENT_MAX {
-            inner.unwritten.push(row.clone());
-        }
-        if inner.recent.len() == RECENT_MAX {
-            inner.recent.pop_front();
-        }
-        inner.recent.push_back(row);
-    }
-
-    pub fn rows(&self) -> Vec<Arc<InvocationRow>> {
-        self.inner.lock().recent.iter().cloned().collect()
-    }
-
-    pub fn take_unwritten(&self) -> Vec<Arc<InvocationRow>> {
-        std::mem::take(&mut self.inner.lock().unwritten)
-    }
-}
 
 /// Metrics of one function, registered once.
 pub(crate) struct Meter {

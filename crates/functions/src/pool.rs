@@ -3,8 +3,8 @@
 
 use crate::account::{Measured, REPORT_FAILED};
 use crate::call::{Answer, Call, Ended, Running, Work};
-use crate::logs::Log;
-use crate::meter::{History, Meter};
+use crate::logs::{History, Log};
+use crate::meter::Meter;
 use crate::process::{Ending, Process};
 use crate::roster::{Census, Left, Misstep, Refused, Roster};
 use crate::settings::Settings;

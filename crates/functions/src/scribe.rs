@@ -1,10 +1,8 @@
 //! The thread that writes logs and history into files, every now and then, and turns the files over.
 
-use crate::logs::Log;
-use crate::meter::History;
-use bourn_state::Book;
+use crate::logs::{History, Log};
+use bourn_state::{Book, Written};
 use parking_lot::{Condvar, Mutex};
-use serde::Serialize;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -96,22 +94,20 @@ impl Drop for Scribe {
     }
 }
 
+/// Writes each book; the first failure is told, and keeps no other book from being written.
 fn write_all(books: &mut [(Book, Arc<Log>)], past: &mut Book, history: &History) -> io::Result<()> {
+    let mut result = Ok(());
     for (book, log) in books {
-        let (rows, skipped) = log.take_unwritten();
-        if skipped > 0 {
-            tracing::warn!("{skipped} lines of {} were not written to its file", book.stem().display());
-        }
-        book.write(&lines(&rows)?)?;
+        let written = log.write(book);
+        result = result.and(told(book, written));
     }
-    past.write(&lines(&history.take_unwritten())?)
+    let written = history.write(past);
+    result.and(told(past, written))
 }
 
-fn lines<T: Serialize>(rows: &[Arc<T>]) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    for row in rows {
-        serde_json::to_writer(&mut text, &**row)?;
-        text.push(b'\n');
+fn told(book: &Book, written: Written) -> io::Result<()> {
+    if written.skipped > 0 {
+        tracing::warn!("{} rows of {} were not written to its file", written.skipped, book.stem().display());
     }
-    Ok(text)
+    written.result
 }

@@ -2,7 +2,7 @@
 //!
 //! * [`State`]: a key-value store on an embedded LSM tree. Every key that is ever persisted is a
 //!   variant of [`Key`] with a stable number; values are JSON.
-//! * [`Book`]: files of lines that are turned over, for logs.
+//! * [`Book`]: files of lines that are turned over, for logs; [`Recent`]: their newest rows in memory.
 //! * [`OwnerLock`]: one process owns a data folder. The operating system releases the lock when the
 //!   process ends, however it ends.
 //!
@@ -13,10 +13,12 @@ mod book;
 mod error;
 mod key;
 mod lock;
+mod recent;
 mod store;
 
 pub use book::{Book, read_book};
 pub use error::{LockError, StateError};
 pub use key::{BadKey, Key, KeyKind, Scope};
 pub use lock::{Held, LOCK_FILE, OwnerLock};
+pub use recent::{Recent, RecentMax, Written};
 pub use store::{Batch, Durability, FORMAT_VERSION, State, StoreOptions};

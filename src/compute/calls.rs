@@ -335,7 +335,7 @@ async fn history(compute: &Compute, arn: &str, reverse: bool) -> Result<Vec<Valu
     let mut request = GetHistory { reverse, ..GetHistory::of(arn) };
     loop {
         let page = compute.workflows.history(request.clone()).await.map_err(|error| refused(&error))?;
-        events.extend(page.items.iter().map(event_json));
+        events.extend(page.items.into_iter().map(HistoryEvent::into_api));
         match page.next_token {
             Some(token) => request.page.next_token = Some(token),
             None => return Ok(events),
@@ -355,19 +355,6 @@ fn logged(compute: &Compute, arn: &str, reverse: bool) -> Result<Vec<Value>> {
         events.reverse();
     }
     Ok(events)
-}
-
-fn event_json(event: &HistoryEvent) -> Value {
-    let mut value = json!({
-        "id": event.id,
-        "previousEventId": event.previous_id,
-        "timestamp": event.at as f64 / 1e6,
-        "type": event.kind,
-    });
-    if let Some((field, details)) = &event.details {
-        value[*field] = details.clone();
-    }
-    value
 }
 
 /// The token that is meant: the one given, or the only one that the execution waits with.

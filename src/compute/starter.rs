@@ -56,8 +56,8 @@ impl PipelineStarter {
             input: Some(input.to_string()),
             trace: None,
         };
-        let machine = self.workflows.describe_machine(&request.machine_arn).await.map_err(|e| refusal(&e))?;
-        if machine.machine_type == MachineType::Express {
+        let kind = self.workflows.machine_type(&request.machine_arn).await.map_err(|e| refusal(&e))?;
+        if kind == MachineType::Express {
             let workflows = self.workflows.clone();
             return Ok(self.start_here(run_id, async move {
                 match workflows.start_sync(request).await {

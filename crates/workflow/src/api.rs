@@ -5,7 +5,7 @@
 
 use bourn_event::Micros;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Durable with a history, or fast and in memory.
@@ -304,6 +304,33 @@ pub struct HistoryEvent {
     /// Name of the field that holds the details (`stateEnteredEventDetails`) and its value: inputs and
     /// outputs are JSON texts. `None` where the type has none.
     pub details: Option<(&'static str, Value)>,
+}
+
+impl HistoryEvent {
+    /// As the API's JSON.
+    pub fn into_api(self) -> Value {
+        event_to_api(self.id, self.previous_id, self.at, self.kind, self.details)
+    }
+}
+
+/// An event as the API's JSON: its time in seconds, and its details under the name of their field.
+pub fn event_to_api(
+    id: u64,
+    previous_id: u64,
+    at: Micros,
+    kind: &str,
+    details: Option<(&str, Value)>,
+) -> Value {
+    let mut told = json!({
+        "id": id,
+        "previousEventId": previous_id,
+        "timestamp": at as f64 / 1e6,
+        "type": kind,
+    });
+    if let Some((field, details)) = details {
+        told[field] = details;
+    }
+    told
 }
 
 /// An execution that was stopped from outside.

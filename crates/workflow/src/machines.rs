@@ -310,6 +310,11 @@ impl Workflows {
         self.described(record)
     }
 
+    /// Only what kind of machine it is: for who starts many executions.
+    pub async fn machine_type(&self, arn: &str) -> Result<MachineType, WorkflowError> {
+        Ok(self.engine.record(arn)?.machine_type)
+    }
+
     fn described(&self, record: MachineRecord) -> Result<MachineDescription, WorkflowError> {
         let json = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
         Ok(MachineDescription {

@@ -13,10 +13,11 @@ use crate::auth::Auth;
 use crate::connection::{Connection, HttpBuilder, http_settings};
 use crate::options::{Serving, WebError, WebOptions};
 use crate::tls;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,9 @@ use tokio_util::task::TaskTracker;
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Wait after a failed `accept`: the process is out of files, and trying harder would not help.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that may wait to be accepted: a burst of clients beyond it waits for seconds, until the system
+/// asks again. The system's own limit (`net.core.somaxconn`) stands above it.
+const BACKLOG: u32 = 4096;
 /// Answers to connections that came while draining get this long.
 const LATE_MAX: Duration = Duration::from_secs(1);
 
@@ -39,7 +43,7 @@ pub async fn serve(options: WebOptions, drain: CancellationToken) -> Result<Serv
     let acceptor = options.server.tls.as_ref().map(tls::acceptor).transpose()?;
     let listen = options.server.listen.clone();
     let fail = |source| WebError::Listen { listen: listen.clone(), source };
-    let listener = TcpListener::bind(&listen).await.map_err(fail)?;
+    let listener = bind(&listen).await.map_err(fail)?;
     let addr = listener.local_addr().map_err(fail)?;
     if auth.is_open() && !addr.ip().is_loopback() && !options.server.allow_unauthenticated {
         return Err(WebError::Unauthenticated(addr));
@@ -58,6 +62,25 @@ pub async fn serve(options: WebOptions, drain: CancellationToken) -> Result<Serv
         abort: CancellationToken::new(),
     };
     Ok(Serving { addr, join: tokio::spawn(server.run(drain_max)) })
+}
+
+/// Listens at the first of the name's addresses that can be had.
+async fn bind(listen: &str) -> io::Result<TcpListener> {
+    let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+    for addr in tokio::net::lookup_host(listen).await? {
+        let listening = || {
+            let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            // The address of a server that ended a moment ago can be had at once.
+            socket.set_reuseaddr(true)?;
+            socket.bind(addr)?;
+            socket.listen(BACKLOG)
+        };
+        match listening() {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 struct Server {

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::response::IntoResponse;
 use bourn_event::{Ack, Producer};
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header, request};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,6 +21,11 @@ pub const HTTP_SOURCE: &str = "http";
 pub const PRODUCER_HEADER: &str = "bourn-producer";
 /// The producer's number of this request; greater in each new one.
 pub const SEQUENCE_HEADER: &str = "bourn-sequence";
+
+/// Asked of every request: names that are not parsed each time.
+const PRODUCER: HeaderName = HeaderName::from_static(PRODUCER_HEADER);
+const SEQUENCE: HeaderName = HeaderName::from_static(SEQUENCE_HEADER);
+const CLOUD_EVENT: HeaderName = HeaderName::from_static("ce-specversion");
 
 const PREFIX: &str = "/v1/streams/";
 const PRODUCER_MAX: usize = 128;
@@ -128,14 +133,14 @@ fn options(query: &str) -> Result<Options, Problem> {
 }
 
 fn producer(headers: &HeaderMap) -> Result<Option<Producer>, Problem> {
-    let one = |name: &'static str| {
-        let mut values = headers.get_all(name).iter();
+    let one = |name: HeaderName| {
+        let mut values = headers.get_all(&name).iter();
         match (values.next(), values.next()) {
             (_, Some(_)) => Err(Problem::bad_request(format!("the header `{name}` comes twice"))),
             (value, None) => Ok(value),
         }
     };
-    match (one(PRODUCER_HEADER)?, one(SEQUENCE_HEADER)?) {
+    match (one(PRODUCER)?, one(SEQUENCE)?) {
         (None, None) => Ok(None),
         (Some(id), Some(sequence)) => {
             let id = id.to_str().ok().filter(|id| {
@@ -163,7 +168,7 @@ fn framing(head: &request::Parts) -> Result<Framing, Problem> {
     let mut parts = value.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default().to_ascii_lowercase();
     let is_envelope = media.starts_with("application/cloudevents");
-    if head.headers.contains_key("ce-specversion") && !is_envelope {
+    if head.headers.contains_key(CLOUD_EVENT) && !is_envelope {
         let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         return Ok(Framing::CloudEventBinary(Box::new(Attributes::from_headers(headers))));
     }

@@ -6,7 +6,7 @@
 use crate::answer::Framing;
 use crate::cloudevents;
 use crate::meters::Reasons;
-use crate::port::Core;
+use crate::port::{Core, PART_BYTES};
 use crate::schema::Decode;
 use crate::split::{PieceKind, fold};
 use bourn_event::{Draft, Fault, Micros, Producer, Reject, RejectReason, Span};
@@ -265,6 +265,11 @@ impl Payload {
     }
 
     fn flush(&mut self) {
+        if self.run.is_empty() {
+            return;
+        }
+        // From here on the rest of the body is copied too: room for it at once, rather than growing towards it.
+        self.copied.reserve((self.body.len() - self.run.start).min(PART_BYTES));
         self.copied.extend_from_slice(&self.body[self.run.clone()]);
         self.run = 0..0;
     }
@@ -276,6 +281,10 @@ impl Payload {
             return self.body.slice(run);
         }
         self.flush();
-        std::mem::take(&mut self.copied).into()
+        let mut copied = std::mem::take(&mut self.copied);
+        if copied.capacity() > copied.len() + copied.len() / 4 {
+            copied.shrink_to_fit();
+        }
+        copied.into()
     }
 }

@@ -150,6 +150,28 @@ async fn requests_that_share_drafts_get_their_own_offsets_and_faults() {
 }
 
 #[tokio::test]
+async fn a_draft_stays_open_while_every_round_brings_more() {
+    let world = World::new();
+    let tasks: Vec<_> = (0..40_i64)
+        .map(|task| {
+            let port = std::sync::Arc::clone(&world.port);
+            tokio::spawn(async move {
+                for _ in 0..task {
+                    tokio::task::yield_now().await;
+                }
+                port.submit(lines(ndjson([task]))).await.expect("stored")
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+    assert_eq!(world.ids(), (0..40).collect::<Vec<_>>());
+    // One, were it not for the time that a draft stays open at most.
+    assert!(world.log.drafts() < 40, "{} drafts", world.log.drafts());
+}
+
+#[tokio::test]
 async fn a_failing_log_fails_the_requests_that_needed_it() {
     let world = World::new();
     world.log.fail([AppendError::Full { retry_after: Duration::from_secs(3) }]);

@@ -7,6 +7,7 @@ mod catalog;
 mod cli;
 mod client;
 mod compute;
+mod decoding;
 mod definition;
 mod facts;
 mod files;

@@ -8,6 +8,7 @@
 
 use crate::admin::Report;
 use crate::compute;
+use crate::decoding::{decode, refused_rejects, source_at};
 use crate::definition::{Definition, StreamDefinition};
 use crate::layout::{Layout, LogKind};
 use crate::ledger::{Snapshot, settled_without_row};
@@ -15,9 +16,7 @@ use crate::originals::{LogOriginals, lines};
 use crate::outside::Reach;
 use crate::pipeline::Pipeline;
 use crate::resolved::{Resolved, ResolvedSet};
-use crate::stream::{
-    REFINE_SOURCE, decode, open_log, open_reader, refused_rejects, source_at, table_options,
-};
+use crate::stream::{REFINE_SOURCE, open_log, open_reader, table_options};
 use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::{AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;

@@ -1,11 +1,12 @@
 //! Tables that are views over the segments: `raw`, `bronze` and `rejects`.
 
 use crate::bronze;
+use crate::decoding::decode;
 use crate::layout::{Layout, LogKind};
 use crate::originals::lines;
 use crate::rejects::{self, Held};
 use crate::resolved::Gone;
-use crate::stream::{decode, open_reader};
+use crate::stream::open_reader;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bourn_decode::EventSchema;

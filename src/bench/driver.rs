@@ -1,6 +1,7 @@
 //! The load: HTTP/1.1 over plain sockets, with as little work as a client can do.
 
 use anyhow::{Context, Result, bail};
+use bytes::Buf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -92,8 +93,8 @@ impl Connection {
                 .as_bytes(),
             );
             loop {
-                socket.write_all(&head).await?;
-                socket.write_all(body).await?;
+                // In one go, as any client does whose body is at hand.
+                socket.write_all_buf(&mut Buf::chain(&head[..], &body[..])).await?;
                 match read_answer(&mut socket, &mut answer).await? {
                     200 | 422 => break,
                     429 => tokio::time::sleep(Duration::from_millis(20)).await,

@@ -6,6 +6,7 @@ mod host;
 mod ingest;
 mod pipeline;
 mod workflows;
+mod yardstick;
 
 pub use functions::functions;
 pub use host::bare_server;

@@ -307,7 +307,7 @@ pub struct HistoryEvent {
 }
 
 impl HistoryEvent {
-    /// As the API's JSON.
+    /// As the API's JSON, but with the whole time, where AWS gives milliseconds.
     pub fn into_api(self) -> Value {
         event_to_api(self.id, self.previous_id, self.at, self.kind, self.details)
     }

@@ -4,9 +4,7 @@ use super::input::{Input, LONG_ARN_CHARS_MAX, NAME_CHARS_MAX};
 use super::output::{maybe_time, page, present, time};
 use crate::error::AwsError;
 use crate::seam::StepFunctions;
-use bourn_workflow::{
-    ExecutionStatus, GetHistory, HistoryEvent, ListExecutions, StartExecution, StopExecution,
-};
+use bourn_workflow::{ExecutionStatus, GetHistory, ListExecutions, StartExecution, StopExecution};
 use serde_json::{Value, json};
 
 const ERROR_CHARS_MAX: usize = 256;
@@ -101,7 +99,12 @@ pub(super) async fn history(flows: &dyn StepFunctions, mut input: Input) -> Resu
     };
     input.finish()?;
     let events = flows.history(request).await?;
-    Ok(page("events", events, HistoryEvent::into_api))
+    Ok(page("events", events, |event| {
+        let at = time(event.at);
+        let mut told = event.into_api();
+        told["timestamp"] = at;
+        told
+    }))
 }
 
 pub(super) async fn list(flows: &dyn StepFunctions, mut input: Input) -> Result<Value, AwsError> {

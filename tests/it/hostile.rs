@@ -247,8 +247,9 @@ fn a_client_that_sends_byte_by_byte_is_cut_off() {
 
 #[test]
 fn idle_connections_keep_nobody_out() {
-    let count: usize = std::env::var("BOURN_CONNECTIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000);
-    raise_open_files(count + 1_000);
+    let count: usize = std::env::var("BOURN_CONNECTIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000);
+    let count = count.min(raise_open_files(count + 1_000).saturating_sub(1_000));
+    println!("{count} connections");
     let (folder, running) = start("{}");
     let mut idle = Vec::with_capacity(count);
     for index in 0..count {

@@ -106,13 +106,14 @@ pub fn memory_peak_bytes(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") << 10
 }
 
-/// Lets this process, and those it starts, open so many files.
-pub fn raise_open_files(count: usize) {
+/// Lets this process, and those it starts, open so many files: how many they may.
+pub fn raise_open_files(count: usize) -> usize {
     let (pid, limit) = (std::process::id().to_string(), format!("--nofile={count}:"));
-    let output = Command::new("prlimit").args(["--pid", &pid, &limit]).output();
-    if !output.is_ok_and(|output| output.status.success()) {
-        println!("the limit of open files stays as it is");
-    }
+    // Where the system has a lower limit, it stays as it is.
+    let _ = Command::new("prlimit").args(["--pid", &pid, &limit]).output();
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("a process on Linux");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("the limit");
+    line.split_whitespace().next().and_then(|soft| soft.parse().ok()).unwrap_or(usize::MAX)
 }
 
 /// Every file below a folder, with its bytes.

@@ -13,7 +13,7 @@ fn pieces(shape: Shape, body: &[u8]) -> Vec<String> {
         let bytes = &body[at..][piece.range];
         let text = String::from_utf8_lossy(bytes);
         found.push(match piece.kind {
-            PieceKind::Event { newlines: true } => String::from_utf8(fold(bytes)).expect("text"),
+            PieceKind::Event { newlines: true } => String::from_utf8_lossy(&fold(bytes)).into_owned(),
             PieceKind::Event { newlines: false } => text.into_owned(),
             PieceKind::TooLarge => ">".into(),
             PieceKind::Broken(_) => format!("!{text}"),

@@ -49,7 +49,13 @@ pub struct Workflows {
 impl Workflows {
     /// Opens the store and goes on with every execution that has not ended. Within a tokio runtime.
     pub async fn open(options: Options) -> Result<Self, WorkflowError> {
-        Ok(Self { engine: Engine::open(options)? })
+        let engine = Engine::open(options)?;
+        if let Err(error) = engine.resume() {
+            // What runs already holds the store: it ends first, so that the next attempt can have it.
+            engine.close().await;
+            return Err(error);
+        }
+        Ok(Self { engine })
     }
 
     /// Stops taking requests, lets the transitions under way become durable, and returns. Tasks under

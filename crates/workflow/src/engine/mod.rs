@@ -149,7 +149,6 @@ impl Engine {
         }
         *engine.threads.lock() = threads;
         timers::spawn(&engine);
-        engine.resume()?;
         Ok(engine)
     }
 
@@ -177,7 +176,7 @@ impl Engine {
     }
 
     /// Does again what was under way when the last process ended.
-    fn resume(self: &Arc<Self>) -> Result<(), WorkflowError> {
+    pub fn resume(self: &Arc<Self>) -> Result<(), WorkflowError> {
         let (from, to) = (
             Key::WorkflowInFlight { execution: 0, frame: 0 },
             Key::WorkflowInFlight { execution: u64::MAX, frame: u64::MAX },

@@ -58,7 +58,11 @@ fn nothing_acknowledged_is_lost_when_killed() {
     let folder = Folder::orders();
     let mut writers: Vec<_> =
         (0..WRITERS).map(|id| Writer { id, sequence: 0, acknowledged: Vec::new() }).collect();
-    for _ in 0..kills {
+    for kill in 0..kills {
+        if kill > 0 && kill % 100 == 0 {
+            let acknowledged: usize = writers.iter().map(|writer| writer.acknowledged.len()).sum();
+            println!("{kill} kills, {acknowledged} acknowledged");
+        }
         let mut running = Running::start(folder.path(), &[]);
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (batches, pause) = (dice.below(60), Duration::from_micros(dice.below(5000)));

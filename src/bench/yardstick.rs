@@ -14,10 +14,8 @@ pub fn seconds_per_byte(bodies: &[Vec<u8>]) -> Result<f64> {
     let mut compressor = zstd::bulk::Compressor::new(1)?;
     let mut sample = Vec::with_capacity(SAMPLE_BYTES_MAX);
     for body in bodies {
-        if sample.len() + body.len() > SAMPLE_BYTES_MAX {
-            break;
-        }
-        sample.extend_from_slice(body);
+        let room = SAMPLE_BYTES_MAX - sample.len();
+        sample.extend_from_slice(&body[..body.len().min(room)]);
     }
     anyhow::ensure!(!sample.is_empty(), "there is nothing to compress");
     let before = thread_cpu();

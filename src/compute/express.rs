@@ -149,8 +149,8 @@ fn write_all(shared: &Shared, mut book: Book) {
             *stop
         };
         let written = shared.events.write(&mut book);
+        metrics::counter!("bourn_workflow_log_skipped_total").increment(written.skipped + written.failed);
         if written.skipped > 0 {
-            metrics::counter!("bourn_workflow_log_skipped_total").increment(written.skipped);
             tracing::warn!("{} events of Express executions were not written to their log", written.skipped);
         }
         if let (Err(error), false) = (&written.result, failed) {

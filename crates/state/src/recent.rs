@@ -24,7 +24,8 @@ pub struct Recent<T> {
 }
 
 struct Inner<T> {
-    kept: VecDeque<Arc<T>>,
+    /// Each with its size.
+    kept: VecDeque<(Arc<T>, usize)>,
     kept_size: usize,
     unwritten: Vec<Arc<T>>,
     unwritten_size: usize,
@@ -34,8 +35,10 @@ struct Inner<T> {
 /// What came of writing.
 #[derive(Debug)]
 pub struct Written {
-    /// Rows that are not in the book, since the last time: too many waited, or the writing failed.
+    /// Rows since the last time that are not in the book because too many waited.
     pub skipped: u64,
+    /// Rows that are not in the book because the writing failed.
+    pub failed: u64,
     pub result: io::Result<()>,
 }
 
@@ -50,7 +53,8 @@ impl<T> Recent<T> {
             skipped: 0,
         };
         for row in before {
-            inner.keep(Arc::new(row), max.kept, size);
+            let size = size(&row);
+            inner.keep(Arc::new(row), size, max.kept);
         }
         Self { max, size, inner: Mutex::new(inner) }
     }
@@ -65,22 +69,24 @@ impl<T> Recent<T> {
         } else {
             inner.skipped += 1;
         }
-        inner.keep(row, self.max.kept, self.size);
+        inner.keep(row, size, self.max.kept);
     }
 
     /// The rows in memory, the oldest first.
     pub fn rows(&self) -> Vec<Arc<T>> {
-        self.inner.lock().kept.iter().cloned().collect()
+        self.rows_that(|_| true)
     }
 
     /// Those of them that `are` wanted.
     pub fn rows_that(&self, are: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
-        self.inner.lock().kept.iter().filter(|row| are(row)).cloned().collect()
+        let inner = self.inner.lock();
+        inner.kept.iter().filter(|(row, _)| are(row)).map(|(row, _)| row.clone()).collect()
     }
 
     /// The newest row that `is` wanted.
     pub fn last_that(&self, is: impl Fn(&T) -> bool) -> Option<Arc<T>> {
-        self.inner.lock().kept.iter().rev().find(|row| is(row)).cloned()
+        let inner = self.inner.lock();
+        inner.kept.iter().rev().find(|(row, _)| is(row)).map(|(row, _)| row.clone())
     }
 }
 
@@ -94,18 +100,18 @@ impl<T: Serialize> Recent<T> {
         };
         let result = lines(&rows).and_then(|text| book.write(&text));
         let failed = if result.is_err() { rows.len() as u64 } else { 0 };
-        Written { skipped: skipped + failed, result }
+        Written { skipped, failed, result }
     }
 }
 
 impl<T> Inner<T> {
-    fn keep(&mut self, row: Arc<T>, max: usize, size: fn(&T) -> usize) {
-        self.kept_size += size(&row);
-        self.kept.push_back(row);
+    fn keep(&mut self, row: Arc<T>, size: usize, max: usize) {
+        self.kept_size += size;
+        self.kept.push_back((row, size));
         while self.kept_size > max
-            && let Some(old) = self.kept.pop_front()
+            && let Some((_, size)) = self.kept.pop_front()
         {
-            self.kept_size -= size(&old);
+            self.kept_size -= size;
         }
     }
 }
@@ -139,7 +145,7 @@ mod tests {
         let kept: Vec<String> = recent.rows().iter().map(|row| row.to_string()).collect();
         assert_eq!(kept, ["ffff", "gggg"]);
         let written = recent.write(&mut book);
-        assert_eq!((written.skipped, written.result.is_ok()), (2, true));
+        assert_eq!((written.skipped, written.failed, written.result.is_ok()), (2, 0, true));
         let rows: Vec<String> = read_book(book.stem());
         assert_eq!(rows, ["aaaa", "bbbb", "cccc", "dddd", "eeee"]);
         assert_eq!(recent.write(&mut book).skipped, 0);
@@ -151,7 +157,7 @@ mod tests {
         let recent = recent(Vec::new());
         recent.add("a".into());
         let written = recent.write(&mut Book::new(dir.path().join("missing/rows")));
-        assert_eq!((written.skipped, written.result.is_err()), (1, true));
+        assert_eq!((written.skipped, written.failed, written.result.is_err()), (0, 1, true));
         assert_eq!(recent.rows().len(), 1);
     }
 }

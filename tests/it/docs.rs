@@ -4,8 +4,7 @@ use crate::support::bourn;
 
 fn check(args: &[&str], file: &str) {
     let output = bourn().args(args).output().expect("the binary runs");
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    let stands = std::fs::read(&path).unwrap_or_default();
+    let stands = std::fs::read(file).unwrap_or_default();
     assert!(
         output.stdout == stands,
         "{file} is not what the types say; write it anew with `bourn {} > {file}`",

@@ -300,11 +300,10 @@ async fn handler_under_the_real_awslambdaric_runs_unchanged() {
 
 #[tokio::test]
 async fn program_on_the_lambda_runtime_crate_runs_unchanged() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/programs/lambda_rust");
     let target = std::env::current_exe().expect("this test").with_file_name("../../lambda_rust");
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--locked"])
-        .current_dir(&folder)
+        .current_dir("tests/programs/lambda_rust")
         .env("CARGO_TARGET_DIR", &target)
         .output()
         .expect("cargo");

@@ -27,7 +27,7 @@ fn write_the_golden_run() {
 
 #[test]
 fn a_run_of_format_v1_is_read() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats/v1");
+    let golden = Path::new("tests/formats/v1");
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::copy(golden.join(NAME), folder.path().join(NAME)).expect("the golden run");
     let options = IndexOptions {

@@ -4,9 +4,9 @@
 //! offsets and faults. While an append is being synced the next ones gather, and a draft stays open as
 //! long as every round of the runtime brings it more: on a fast disk a sync is over before many have
 //! come, and each draft costs a frame, a sync and half a dozen wake-ups. So the busier the stream, the
-//! larger the drafts; no timer is set, and who sends alone waits for one empty round. The task ends when
-//! its port is dropped. (Decoding one draft while another is synced was measured: it made drafts smaller
-//! and nothing faster.)
+//! larger the drafts; no timer is set, and who sends alone waits for one empty round. Rejects have a log
+//! of their own, and only whom they belong to waits for it. The task ends when its port is dropped.
+//! (Decoding one draft while another is synced was measured: it made drafts smaller and nothing faster.)
 
 use crate::answer::{Answer, IngestError, Submission};
 use crate::pending::{Origin, Part, Pending};
@@ -88,11 +88,32 @@ async fn gather(core: &Arc<Core>, asks: &mut mpsc::Receiver<Ask>, first: Ask) ->
     (pending.finish(None), shares)
 }
 
-async fn store(core: &Core, part: Part, shares: Vec<Share>, ack: Ack) {
-    let [events, rejects] = core.store(part, ack).await;
-    let mut next = events.as_ref().map(|receipt| receipt.map_or(0, |receipt| receipt.first_offset));
-    for share in shares {
-        let _ = share.tell.send(settle(share.answer, &mut next, rejects.as_ref().err()));
+/// Stores a draft and answers its shares. Only those that have rejects wait for the rejects' log, and neither it
+/// nor they hold up the next draft.
+async fn store(core: &Arc<Core>, part: Part, shares: Vec<Share>, ack: Ack) {
+    let Part { events, rejects, reasons } = part;
+    let mut hold = None;
+    if !rejects.spans.is_empty() {
+        let (sender, held) = oneshot::channel();
+        hold = Some(sender);
+        let core = Arc::clone(core);
+        tokio::spawn(async move {
+            let stored = core.store_rejects(rejects, &reasons, ack).await;
+            let held: Vec<Held> = held.await.unwrap_or_default();
+            held.into_iter().for_each(|share| share.tell(stored.as_ref().err()));
+        });
+    }
+    let stored = core.store_events(events, ack).await;
+    let mut next = stored.map(|receipt| receipt.map_or(0, |receipt| receipt.first_offset));
+    let mut held = Vec::new();
+    for Share { answer, tell } in shares {
+        match place(answer, &mut next) {
+            Ok((answer, end)) if answer.rejected > 0 => held.push(Held { answer, end, tell }),
+            told => drop(tell.send(told)),
+        }
+    }
+    if let Some(hold) = hold {
+        let _ = hold.send(held);
     }
 }
 
@@ -112,31 +133,38 @@ fn take(core: &Core, pending: &mut Pending, ask: Ask) -> Share {
     Share { answer, tell: ask.tell }
 }
 
-/// Gives a share its offsets, from `next` on, or the failure of the log it needed.
-fn settle(
-    mut answer: Answer,
-    next: &mut Result<Offset, &AppendError>,
-    rejects: Option<&AppendError>,
-) -> Told {
-    let failed = |error: &AppendError, stored| {
-        Err(IngestError::Append { error: error.clone(), stored: Box::new(stored) })
-    };
-    let mut end = 0;
-    if answer.accepted > 0 {
-        match next {
-            Ok(first) => {
-                answer.first_offset = Some(*first);
-                *first += answer.accepted;
-                end = *first;
-            }
-            Err(error) => return failed(error, Answer::default()),
-        }
+/// Gives an answer its offsets, from `next` on, or the failure of the log that it needed.
+fn place(mut answer: Answer, next: &mut Result<Offset, AppendError>) -> Told {
+    if answer.accepted == 0 {
+        return Ok((answer, 0));
     }
-    match rejects {
-        Some(error) if answer.rejected > 0 => {
-            let (accepted, first_offset) = (answer.accepted, answer.first_offset);
-            failed(error, Answer { accepted, first_offset, ..Answer::default() })
+    match next {
+        Ok(first) => {
+            answer.first_offset = Some(*first);
+            *first += answer.accepted;
+            Ok((answer, *first))
         }
-        _ => Ok((answer, end)),
+        Err(error) => Err(IngestError::Append { error: error.clone(), stored: Box::default() }),
+    }
+}
+
+/// A share whose events are stored and whose rejects may not be yet.
+struct Held {
+    answer: Answer,
+    end: Offset,
+    tell: oneshot::Sender<Told>,
+}
+
+impl Held {
+    fn tell(self, failure: Option<&AppendError>) {
+        let told = match failure {
+            None => Ok((self.answer, self.end)),
+            Some(error) => {
+                let Answer { accepted, first_offset, .. } = self.answer;
+                let stored = Box::new(Answer { accepted, first_offset, ..Answer::default() });
+                Err(IngestError::Append { error: error.clone(), stored })
+            }
+        };
+        let _ = self.tell.send(told);
     }
 }

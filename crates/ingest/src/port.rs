@@ -11,7 +11,7 @@
 
 use crate::answer::{Answer, Framing, IngestError, Submission};
 use crate::coalesce::Lane;
-use crate::meters::Meters;
+use crate::meters::{Meters, Reasons};
 use crate::pending::{Origin, Part, Pending};
 use crate::schema::{Decode, Schema};
 use crate::split::{PieceKind, Shape, Splitter};
@@ -107,6 +107,9 @@ impl StreamPort {
     }
 }
 
+/// What a log says of a draft; nothing of an empty one.
+pub(crate) type Stored = Result<Option<Receipt>, AppendError>;
+
 /// What a port's tasks share.
 pub(crate) struct Core {
     pub options: StreamOptions,
@@ -128,26 +131,27 @@ impl Core {
     }
 
     /// Appends both drafts at once. The results are those of the events and of the rejects.
-    pub async fn store(&self, part: Part, ack: Ack) -> [Result<Option<Receipt>, AppendError>; 2] {
-        let ack = ack.min(Ack::Durable);
-        let (bytes, reasons) = (part.events.payload.len() as u64, part.reasons);
-        let (events, rejects) = futures::future::join(
-            append(&self.options.log, part.events, ack),
-            append(&self.options.rejects, part.rejects, ack),
-        )
-        .await;
-        // A retry that the logs had already is not counted again.
-        if let Ok(Some(receipt)) = &events
-            && receipt.end > receipt.first_offset
-        {
+    pub async fn store(&self, part: Part, ack: Ack) -> [Stored; 2] {
+        let rejects = self.store_rejects(part.rejects, &part.reasons, ack);
+        futures::future::join(self.store_events(part.events, ack), rejects).await.into()
+    }
+
+    pub async fn store_events(&self, events: Draft, ack: Ack) -> Stored {
+        let bytes = events.payload.len() as u64;
+        let receipt = append(&self.options.log, events, ack).await?;
+        // A retry that the log had already is not counted again.
+        if let Some(receipt) = receipt.filter(|receipt| receipt.end > receipt.first_offset) {
             self.meters.accepted(receipt.end - receipt.first_offset, bytes);
         }
-        if let Ok(Some(receipt)) = &rejects
-            && receipt.end > receipt.first_offset
-        {
-            self.meters.rejected(&reasons);
+        Ok(receipt)
+    }
+
+    pub async fn store_rejects(&self, rejects: Draft, reasons: &Reasons, ack: Ack) -> Stored {
+        let receipt = append(&self.options.rejects, rejects, ack).await?;
+        if receipt.is_some_and(|receipt| receipt.end > receipt.first_offset) {
+            self.meters.rejected(reasons);
         }
-        [events, rejects]
+        Ok(receipt)
     }
 
     pub async fn wait_visible(&self, ack: Ack, answer: Answer, end: Offset) -> Result<Answer, IngestError> {
@@ -165,11 +169,11 @@ impl Core {
     }
 }
 
-async fn append(log: &Arc<dyn Log>, draft: Draft, ack: Ack) -> Result<Option<Receipt>, AppendError> {
+async fn append(log: &Arc<dyn Log>, draft: Draft, ack: Ack) -> Stored {
     if draft.spans.is_empty() {
         return Ok(None);
     }
-    log.append(draft, ack).await.map(Some)
+    log.append(draft, ack.min(Ack::Durable)).await.map(Some)
 }
 
 /// May the body hold no event at all?
@@ -192,7 +196,7 @@ async fn submit_large(core: &Arc<Core>, submission: Submission) -> Result<Answer
     let (strict, whole) = (submission.strict, submission.strict || submission.producer.is_some());
     let empty_allowed = allows_empty(&submission.framing, &submission.body);
     let mut job = Job::new(core, submission);
-    let mut stored = Stored::default();
+    let mut stored = Progress::default();
     let mut ready = job.fill(whole).await;
     if strict && job.answer.rejected > 0 {
         let rejects = Part { events: Draft::default(), ..ready };
@@ -221,13 +225,13 @@ async fn submit_large(core: &Arc<Core>, submission: Submission) -> Result<Answer
 
 /// What of a submission is in the logs so far.
 #[derive(Default)]
-struct Stored {
+struct Progress {
     answer: Answer,
     end: Offset,
 }
 
-impl Stored {
-    fn add(&mut self, results: [Result<Option<Receipt>, AppendError>; 2]) -> Result<(), IngestError> {
+impl Progress {
+    fn add(&mut self, results: [Stored; 2]) -> Result<(), IngestError> {
         let [events, rejects] = results;
         match (events, rejects) {
             (Ok(receipt), Ok(_)) => {

@@ -31,6 +31,11 @@ impl Walk<'_> {
 
     #[inline]
     fn check_length(&mut self, checks: &TextChecks, text: &[u8], start: usize) {
+        // A character has one to four bytes.
+        let bytes = text.len() as u64;
+        if bytes / 4 >= checks.min && checks.max.is_none_or(|max| bytes <= max) {
+            return;
+        }
         // Every character but its first byte is a continuation byte.
         let length = text.iter().filter(|byte| (**byte as i8) >= -0x40).count() as u64;
         if length < checks.min {

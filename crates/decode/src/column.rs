@@ -178,6 +178,12 @@ impl Texts {
     #[inline]
     pub fn push(&mut self, text: &[u8]) {
         self.bytes.extend_from_slice(text);
+        self.end();
+    }
+
+    /// What was added to `bytes` is a text.
+    #[inline]
+    pub fn end(&mut self) {
         self.ends.push(self.bytes.len() as i32);
     }
 
@@ -185,7 +191,7 @@ impl Texts {
         let room = self.bytes.len() + self.bytes.len() / 8;
         let bytes = std::mem::replace(&mut self.bytes, Vec::with_capacity(room));
         let ends = OffsetBuffer::new(take_ends(&mut self.ends));
-        // SAFETY: the ends ascend and stay within the bytes, since `push` writes both; every text is cut
+        // SAFETY: the ends ascend and stay within the bytes, since `end` writes them; every text is cut
         // at quotes or brackets out of an event that was validated as UTF-8, or comes from `unescape`,
         // which writes whole characters; so each is UTF-8 by itself.
         Arc::new(unsafe { StringArray::new_unchecked(ends, Buffer::from_vec(bytes), nulls) })

@@ -162,7 +162,7 @@ impl Compiler<'_> {
                 node.judged |= format.is_none();
             }
         }
-        node.text = Some(Box::new(checks));
+        node.text = checks.any().then(|| Box::new(checks));
     }
 
     fn list(&mut self, flat: &Flat, pointer: &str, node: &mut Node) {
@@ -202,7 +202,7 @@ impl Compiler<'_> {
         if let Some(Value::Array(names)) = map.get("required") {
             for name in names {
                 match name.as_str().and_then(|name| plan.by_name.get(name.as_bytes())) {
-                    Some(index) => plan.required.push(*index),
+                    Some(index) => plan.require(*index),
                     None => *judged = true,
                 }
             }
@@ -273,7 +273,30 @@ fn number(map: &Map<String, Value>, listed: Listed, integer: bool, node: &mut No
     let known = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
     node.judged |= has_unknown(map, &known);
     let any = !checks.bounds.is_empty() || checks.multiple_of.is_some() || checks.allowed.is_some();
+    checks.certain = certain(&checks);
     node.number = any.then(|| Box::new(checks));
+}
+
+/// From where to where a number passes, if bounds that are exact floats are all there is to check.
+fn certain(checks: &NumberChecks) -> Option<(f64, f64)> {
+    if checks.multiple_of.is_some() || checks.allowed.is_some() {
+        return None;
+    }
+    let (mut least, mut most) = (f64::NEG_INFINITY, f64::INFINITY);
+    for bound in &checks.bounds {
+        let limit = match bound.limit {
+            Num::Whole(whole) if whole.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS => whole as f64,
+            Num::Float(float) => float,
+            Num::Whole(_) => return None,
+        };
+        match bound.keyword {
+            "minimum" => least = least.max(limit),
+            "maximum" => most = most.min(limit),
+            "exclusiveMinimum" => least = least.max(limit.next_up()),
+            _ => most = most.min(limit.next_down()),
+        }
+    }
+    Some((least, most))
 }
 
 fn named_properties(map: &Map<String, Value>) -> bool {

@@ -18,6 +18,18 @@ pub(crate) struct Number {
     pub exact: bool,
 }
 
+/// A number of at most [`PLAIN_DIGITS`] digits without an exponent, and not `-0`: both its digits and itself are exact
+/// in an `i64` and an `f64`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain {
+    pub end: usize,
+    /// All digits, without the point.
+    digits: i64,
+    decimals: usize,
+}
+
+const PLAIN_DIGITS: usize = 15;
+
 /// A number's value: whole where `serde_json` keeps an integer, else a float.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Value {
@@ -29,6 +41,47 @@ const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19, 1e20, 1e21, 1e22,
 ];
+
+impl Plain {
+    /// Reads the number at `start` if it is a plain one.
+    #[inline]
+    pub fn read(bytes: &[u8], start: usize) -> Option<Self> {
+        let first = start + usize::from(bytes.get(start) == Some(&b'-'));
+        let (mut at, mut point, mut digits) = (first, usize::MAX, 0i64);
+        let behind = loop {
+            let byte = bytes.get(at).copied().unwrap_or(0);
+            let digit = byte.wrapping_sub(b'0');
+            if digit < 10 {
+                digits = digits.wrapping_mul(10).wrapping_add(i64::from(digit));
+            } else if byte == b'.' && point == usize::MAX {
+                point = at;
+            } else {
+                break byte;
+            }
+            at += 1;
+        };
+        let (whole, decimals) = if point < at { (point - first, at - point - 1) } else { (at - first, 0) };
+        let negative = first > start;
+        let good = whole > 0
+            && (point == usize::MAX || decimals > 0)
+            && (whole == 1 || bytes[first] != b'0')
+            && whole + decimals <= PLAIN_DIGITS
+            && !matches!(behind, b'e' | b'E' | b'.')
+            && !(negative && digits == 0);
+        good.then_some(Self { end: at, digits: if negative { -digits } else { digits }, decimals })
+    }
+
+    #[inline]
+    pub fn integer(self) -> Option<i64> {
+        (self.decimals == 0).then_some(self.digits)
+    }
+
+    #[inline]
+    pub fn float(self) -> f64 {
+        // Both are exact floats, so one rounding gives the nearest float.
+        self.digits as f64 / POWERS[self.decimals]
+    }
+}
 
 impl Number {
     /// Reads the number at `start`; `Err` holds where its grammar (RFC 8259) breaks.
@@ -213,6 +266,44 @@ mod tests {
             assert_eq!(ours.is_some(), theirs.is_some(), "{text}");
             let (Some(ours), Some(theirs)) = (ours, theirs) else { continue };
             assert_eq!(Some(ours.value(text)), Value::of_json(&theirs), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plain_number_is_what_it_is_otherwise() {
+        for (text, plain) in [
+            ("0", true),
+            ("7,", true),
+            ("-7}", true),
+            ("0.5", true),
+            ("-12.25 ", true),
+            ("123456789012345", true),
+            ("12345678.0123456", true),
+            ("1234567890123456", false),
+            ("0.000000000000001", false),
+            ("-0", false),
+            ("-0.00", false),
+            ("00", false),
+            ("01.5", false),
+            ("1.", false),
+            ("1.2.3", false),
+            (".5", false),
+            ("-", false),
+            ("", false),
+            ("1e3", false),
+            ("1.5E3", false),
+            ("99999999999999999999999999999999999999999", false),
+        ] {
+            let read = Plain::read(text.as_bytes(), 0);
+            assert_eq!(read.is_some(), plain, "{text}");
+            let Some(read) = read else { continue };
+            let number = Number::read(text.as_bytes(), 0).unwrap();
+            assert_eq!(read.end, number.end, "{text}");
+            match number.value(text) {
+                Value::Whole(whole) => assert_eq!(read.integer().map(i128::from), Some(whole), "{text}"),
+                Value::Float(_) => assert_eq!(read.integer(), None, "{text}"),
+            }
+            assert_eq!(read.float(), number.float(text), "{text}");
         }
     }
 

@@ -1,38 +1,54 @@
 //! Objects of the walk: predicting keys, finding them otherwise, and keeping those the schema does not name.
 
 use crate::column::Structs;
-use crate::plan::ObjectPlan;
+use crate::plan::{FEW_FIELDS, ObjectPlan};
 use crate::walk::{Parsed, Walk};
 
-/// Which fields of an object were seen: bits, without memory of their own up to 128 fields.
+/// Which fields of an object were seen.
+#[derive(Default)]
 struct Seen {
-    few: u128,
+    /// Bits of the first [`FEW_FIELDS`].
+    few: u64,
+    /// The others, up to the last that was seen.
     many: Vec<bool>,
 }
 
 impl Seen {
-    #[inline]
-    fn new(fields: usize) -> Self {
-        Self { few: 0, many: if fields > 128 { vec![false; fields] } else { Vec::new() } }
-    }
-
     /// False if the field was seen before.
     #[inline]
     fn insert(&mut self, field: usize) -> bool {
-        match self.many.get_mut(field) {
-            Some(seen) => !std::mem::replace(seen, true),
-            None => {
-                let bit = 1u128 << (field & 127);
-                let new = self.few & bit == 0;
-                self.few |= bit;
-                new
-            }
+        if field >= FEW_FIELDS {
+            return self.insert_many(field - FEW_FIELDS);
         }
+        let bit = 1 << field;
+        let new = self.few & bit == 0;
+        self.few |= bit;
+        new
     }
 
-    #[inline]
+    #[cold]
+    fn insert_many(&mut self, at: usize) -> bool {
+        if self.many.len() <= at {
+            self.many.resize(at + 1, false);
+        }
+        !std::mem::replace(&mut self.many[at], true)
+    }
+
     fn has(&self, field: usize) -> bool {
-        self.many.get(field).copied().unwrap_or(self.few >> (field & 127) & 1 == 1)
+        match field.checked_sub(FEW_FIELDS) {
+            None => self.few >> field & 1 == 1,
+            Some(at) => self.many.get(at).copied().unwrap_or(false),
+        }
+    }
+}
+
+/// Does `bytes` begin with `key`? Most keys are 8 to 16 bytes long with their quotes and colon: two words.
+#[inline]
+fn begins_with(bytes: &[u8], key: &[u8]) -> bool {
+    let Some(here) = bytes.get(..key.len()) else { return false };
+    match (here.first_chunk::<8>(), here.last_chunk::<8>(), key.first_chunk::<8>(), key.last_chunk::<8>()) {
+        (Some(a), Some(b), Some(c), Some(d)) if key.len() <= 16 => a == c && b == d,
+        _ => here == key,
     }
 }
 
@@ -42,7 +58,7 @@ impl Walk<'_> {
         let start = self.at;
         self.enter()?;
         self.at += 1;
-        let mut seen = Seen::new(plan.fields.len());
+        let mut seen = Seen::default();
         let mut count = 0u64;
         self.space();
         if self.peek() == b'}' {
@@ -57,12 +73,11 @@ impl Walk<'_> {
                 }
                 let key_at = self.at;
                 let guess = structs.next[last] as usize;
-                let hit = plan.fields.get(guess).filter(|field| {
-                    !field.quoted.is_empty() && self.bytes[key_at..].starts_with(&field.quoted)
-                });
+                let here = self.bytes.get(key_at..).unwrap_or_default();
+                let hit = plan.fields.get(guess).filter(|field| begins_with(here, &field.key));
                 let found = match hit {
                     Some(field) => {
-                        self.at = key_at + field.quoted.len();
+                        self.at = key_at + field.key.len();
                         Some(guess)
                     }
                     None => self.look_up(plan, &mut scope)?,
@@ -74,7 +89,7 @@ impl Walk<'_> {
                         }
                         structs.next[last] = index as u32;
                         last = index;
-                        self.colon()?;
+                        self.space();
                         self.field(plan, structs, index, row)?;
                     }
                     None => self.unknown(plan, start, key_at)?,
@@ -96,21 +111,20 @@ impl Walk<'_> {
         let extra = self.scratch.extra.len();
         self.value(&field.node, &mut structs.fields[index], row)?;
         if self.scratch.extra.len() != extra {
-            match field.quoted.is_empty() {
-                false => self.wrap_extra(extra, &field.quoted),
-                true => self.wrap_extra(extra, &serde_json::to_vec(&field.name).unwrap_or_default()),
-            }
+            self.wrap_extra(extra, &field.key);
         }
         Ok(())
     }
 
-    /// Reads the key here, which was not the one expected: the index of its field, if it has one.
+    /// Reads the key here, which was not the one expected or not as expected: the index of its field, if it has one,
+    /// whose colon was read too.
     #[cold]
     fn look_up(&mut self, plan: &ObjectPlan, scope: &mut crate::keys::Scope) -> Parsed<Option<usize>> {
         let key = self.key()?;
         let name = if key.escaped { &self.scratch.text[..] } else { &self.bytes[key.start..key.end] };
-        if let Some(index) = plan.by_name.get(name) {
-            return Ok(Some(*index as usize));
+        if let Some(index) = plan.by_name.get(name).copied() {
+            self.colon()?;
+            return Ok(Some(index as usize));
         }
         if !self.scratch.keys.insert(scope, self.bytes, key.start, key.end, key.escaped) {
             return Err(self.duplicate(self.at));
@@ -145,23 +159,29 @@ impl Walk<'_> {
 
     /// Makes the members of `_extra` from `from` on the content of one member with this key.
     #[cold]
-    pub fn wrap_extra(&mut self, from: usize, quoted_key: &[u8]) {
+    pub fn wrap_extra(&mut self, from: usize, key: &[u8]) {
         let extra = &mut self.scratch.extra;
-        extra.splice(from..from, quoted_key.iter().copied().chain(*b":{"));
+        extra.splice(from..from, key.iter().copied().chain(*b"{"));
         extra.pop();
         extra.extend_from_slice(b"},");
     }
 
     #[inline]
     fn check_object(&mut self, plan: &ObjectPlan, seen: &Seen, count: u64, start: usize) {
+        if seen.few & plan.required_few != plan.required_few || plan.fields.len() > FEW_FIELDS {
+            self.check_required(plan, seen, start);
+        }
+        if count < plan.min || plan.max.is_some_and(|max| count > max) {
+            self.check_count(start, "Properties", count, plan.min, plan.max);
+        }
+    }
+
+    fn check_required(&mut self, plan: &ObjectPlan, seen: &Seen, start: usize) {
         for index in &plan.required {
             if !seen.has(*index as usize) {
                 let name = &plan.fields[*index as usize].name;
                 self.fault(start, "required", format_args!("{name:?} is a required property"));
             }
-        }
-        if count < plan.min || plan.max.is_some_and(|max| count > max) {
-            self.check_count(start, "Properties", count, plan.min, plan.max);
         }
     }
 }

@@ -99,6 +99,8 @@ pub(crate) enum Kind {
 
 #[derive(Default)]
 pub(crate) struct NumberChecks {
+    /// A number from the first to the second passes every check.
+    pub certain: Option<(f64, f64)>,
     pub bounds: Vec<Bound>,
     pub multiple_of: Option<i64>,
     pub allowed: Option<Vec<i64>>,
@@ -123,11 +125,23 @@ pub(crate) struct TextChecks {
     pub format: Option<Format>,
 }
 
+impl TextChecks {
+    pub fn any(&self) -> bool {
+        let lengths = self.min > 0 || self.max.is_some();
+        lengths || self.pattern.is_some() || self.allowed.is_some() || self.format.is_some()
+    }
+}
+
+/// Fields that a `u64` has bits for.
+pub(crate) const FEW_FIELDS: usize = 64;
+
 pub(crate) struct ObjectPlan {
     pub fields: Vec<FieldPlan>,
     pub by_name: HashMap<Box<[u8]>, u32>,
     /// Indexes of the fields that must be there, in the schema's order.
     pub required: Vec<u32>,
+    /// Bits of those of `required` that are below [`FEW_FIELDS`].
+    pub required_few: u64,
     /// No other fields (`additionalProperties: false`).
     pub closed: bool,
     pub min: u64,
@@ -136,8 +150,8 @@ pub(crate) struct ObjectPlan {
 
 pub(crate) struct FieldPlan {
     pub name: Box<str>,
-    /// The key with its quotes, as it is written without escapes; empty if it needs some.
-    pub quoted: Box<[u8]>,
+    /// The key with its quotes and colon, as it is written without escapes and spaces.
+    pub key: Box<[u8]>,
     pub node: Node,
 }
 
@@ -181,7 +195,14 @@ impl ObjectPlan {
     pub fn new(fields: Vec<FieldPlan>) -> Self {
         let by_name =
             fields.iter().enumerate().map(|(i, field)| (field.name.as_bytes().into(), i as u32)).collect();
-        Self { fields, by_name, required: Vec::new(), closed: false, min: 0, max: None }
+        Self { fields, by_name, required: Vec::new(), required_few: 0, closed: false, min: 0, max: None }
+    }
+
+    pub fn require(&mut self, field: u32) {
+        self.required.push(field);
+        if (field as usize) < FEW_FIELDS {
+            self.required_few |= 1 << field;
+        }
     }
 
     pub fn arrow_fields(&self) -> Fields {
@@ -194,8 +215,8 @@ impl ObjectPlan {
 
 impl FieldPlan {
     pub fn new(name: &str, node: Node) -> Self {
-        let quoted = serde_json::to_vec(name).unwrap_or_default();
-        let plain = quoted.len() == name.len() + 2;
-        Self { name: name.into(), quoted: if plain { quoted.into() } else { Box::default() }, node }
+        let mut key = serde_json::to_vec(name).unwrap_or_default();
+        key.push(b':');
+        Self { name: name.into(), key: key.into(), node }
     }
 }

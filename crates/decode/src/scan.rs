@@ -4,7 +4,7 @@
 #[inline]
 pub(crate) fn string_stop(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
-    while let Some(chunk) = bytes.get(at..at + 16) {
+    while let Some(chunk) = chunk_at(bytes, at) {
         let mask = stops(chunk);
         if mask != 0 {
             return at + mask.trailing_zeros() as usize;
@@ -17,19 +17,44 @@ pub(crate) fn string_stop(bytes: &[u8], from: usize) -> usize {
     at
 }
 
+/// Appends the string whose first content byte is `from` to `out`, if it has neither escapes nor control characters;
+/// returns the index of the first `"`, `\` or control character, up to which `out` was filled.
+#[inline]
+pub(crate) fn copy_plain(bytes: &[u8], from: usize, out: &mut Vec<u8>) -> usize {
+    let mut at = from;
+    // Whole chunks are copied and what is too much is cut: no length has to be known before.
+    while let Some(chunk) = chunk_at(bytes, at) {
+        out.extend_from_slice(chunk);
+        let mask = stops(chunk);
+        if mask != 0 {
+            let taken = mask.trailing_zeros() as usize;
+            out.truncate(out.len() - (16 - taken));
+            return at + taken;
+        }
+        at += 16;
+    }
+    let end = string_stop(bytes, at);
+    out.extend_from_slice(&bytes[at..end]);
+    end
+}
+
+#[inline]
+fn chunk_at(bytes: &[u8], at: usize) -> Option<&[u8; 16]> {
+    bytes.get(at..)?.first_chunk()
+}
+
 #[inline]
 fn is_stop(byte: u8) -> bool {
     byte == b'"' || byte == b'\\' || byte < 0x20
 }
 
-/// Bit `i` is set where `chunk[i]` stops a string. `chunk` has 16 bytes.
+/// Bit `i` is set where `chunk[i]` stops a string.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn stops(chunk: &[u8]) -> u32 {
+fn stops(chunk: &[u8; 16]) -> u32 {
     use std::arch::x86_64::{
         _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
     };
-    debug_assert_eq!(chunk.len(), 16);
     // SAFETY: SSE2 is part of every x86-64; the unaligned load reads the 16 bytes of `chunk`.
     unsafe {
         let bytes = _mm_loadu_si128(chunk.as_ptr().cast());
@@ -42,7 +67,7 @@ fn stops(chunk: &[u8]) -> u32 {
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-fn stops(chunk: &[u8]) -> u32 {
+fn stops(chunk: &[u8; 16]) -> u32 {
     chunk.iter().enumerate().fold(0, |mask, (i, byte)| mask | (u32::from(is_stop(*byte)) << i))
 }
 
@@ -122,6 +147,9 @@ mod tests {
                 let mut text = vec![0xe4; 80];
                 text[at] = stop;
                 assert_eq!(string_stop(&text, 0), at, "stop {stop}");
+                let mut out = b"before".to_vec();
+                assert_eq!(copy_plain(&text, 0, &mut out), at, "stop {stop}");
+                assert_eq!(out[6..], text[..at], "stop {stop}");
             }
         }
         assert_eq!(string_stop(b"plain text without any stop at all", 0), 34);

@@ -7,10 +7,10 @@
 use crate::column::{Column, Data, Texts};
 use crate::formats::{date_days, timestamp_micros};
 use crate::keys::Keys;
-use crate::number::{Number, Value};
+use crate::number::{Number, Plain, Value};
 use crate::plan::{Kind, ListPlan, Node, Types};
 use crate::pointer::pointer_at;
-use crate::scan::{Broken, string_stop, unescape};
+use crate::scan::{Broken, copy_plain, string_stop, unescape};
 use bourn_event::{Fault, RejectReason};
 
 /// Largest part of a value that a message repeats, in bytes.
@@ -76,26 +76,23 @@ impl<'a> Walk<'a> {
         let start = self.at;
         let done = match (&node.kind, &mut column.data, self.peek()) {
             (Kind::Text, Data::Text(texts), b'"') => self.string_value(node, texts)?,
-            (Kind::Int, Data::Int(values), b'-' | b'0'..=b'9') => match self.number(node)?.integer() {
-                Some(whole) => match i64::try_from(whole) {
-                    Ok(value) => {
+            (Kind::Int, Data::Int(values), b'-' | b'0'..=b'9') => {
+                match self.plain(node).and_then(|plain| Some((plain.integer()?, plain.end))) {
+                    Some((value, end)) => {
+                        self.at = end;
                         values.push(value);
                         true
                     }
-                    Err(_) => self.no_fit(start, "an Int64"),
-                },
-                None => self.no_integer(node, start),
-            },
-            (Kind::Float, Data::Float(values), b'-' | b'0'..=b'9') => match self.number(node)? {
-                Value::Whole(whole) => {
-                    values.push(whole as f64);
+                    None => self.integer(node, values)?,
+                }
+            }
+            (Kind::Float, Data::Float(values), b'-' | b'0'..=b'9') => match self.plain(node) {
+                Some(plain) => {
+                    self.at = plain.end;
+                    values.push(plain.float());
                     true
                 }
-                Value::Float(float) if float.is_finite() => {
-                    values.push(float);
-                    true
-                }
-                Value::Float(_) => self.no_fit(start, "a Float64"),
+                None => self.float(node, values)?,
             },
             (Kind::Json, Data::Text(texts), _) => self.json(node, texts)?,
             (Kind::Struct(plan), Data::Struct(structs), b'{') => {
@@ -152,19 +149,19 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn string_value(&mut self, node: &Node, texts: &mut Texts) -> Parsed<bool> {
-        let start = self.at;
-        let string = self.string()?;
-        if string.escaped {
-            let text = std::mem::take(&mut self.scratch.text);
-            texts.push(&text);
-            self.scratch.text = text;
+        let (start, from) = (self.at, texts.bytes.len());
+        let end = copy_plain(self.bytes, start + 1, &mut texts.bytes);
+        if self.bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
         } else {
-            texts.push(&self.bytes[string.start..string.end]);
+            texts.bytes.truncate(from);
+            let behind = unescape(self.bytes, start + 1, &mut texts.bytes);
+            self.at = behind.map_err(|Broken { at, why }| self.broken(at, why))?;
         }
+        texts.end();
         if let Some(checks) = &node.text {
-            let from = texts.ends[texts.ends.len() - 2] as usize;
             self.check_text(checks, &texts.bytes[from..], start);
         }
         Ok(true)
@@ -211,8 +208,47 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Reads the number here and checks its bounds.
+    /// The number here, if it is a plain one that certainly passes its checks. It is not read yet.
     #[inline]
+    fn plain(&self, node: &Node) -> Option<Plain> {
+        let plain = Plain::read(self.bytes, self.at)?;
+        match &node.number {
+            None => Some(plain),
+            Some(checks) => {
+                let (least, most) = checks.certain?;
+                (least..=most).contains(&plain.float()).then_some(plain)
+            }
+        }
+    }
+
+    fn integer(&mut self, node: &Node, values: &mut Vec<i64>) -> Parsed<bool> {
+        let start = self.at;
+        Ok(match self.number(node)?.integer() {
+            Some(whole) => match i64::try_from(whole) {
+                Ok(value) => {
+                    values.push(value);
+                    true
+                }
+                Err(_) => self.no_fit(start, "an Int64"),
+            },
+            None => self.no_integer(node, start),
+        })
+    }
+
+    fn float(&mut self, node: &Node, values: &mut Vec<f64>) -> Parsed<bool> {
+        let start = self.at;
+        let float = match self.number(node)? {
+            Value::Whole(whole) => whole as f64,
+            Value::Float(float) => float,
+        };
+        if !float.is_finite() {
+            return Ok(self.no_fit(start, "a Float64"));
+        }
+        values.push(float);
+        Ok(true)
+    }
+
+    /// Reads the number here, whatever it is, and checks its bounds.
     fn number(&mut self, node: &Node) -> Parsed<Value> {
         let number =
             Number::read(self.bytes, self.at).map_err(|at| self.broken(at, "a number is malformed"))?;
@@ -267,7 +303,7 @@ impl<'a> Walk<'a> {
                 self.value(&plan.item, item, row)?;
                 item.reach(row + 1);
                 if self.scratch.extra.len() != extra {
-                    self.wrap_extra(extra, format!("\"{count}\"").as_bytes());
+                    self.wrap_extra(extra, format!("\"{count}\":").as_bytes());
                 }
                 count += 1;
                 if self.another(b']', "a comma or ] is missing")? {

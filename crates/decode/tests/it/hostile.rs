@@ -176,3 +176,46 @@ fn any_byte_changed_gives_the_verdict_of_serde_json() {
         }
     }
 }
+
+#[test]
+fn fields_beyond_the_sixty_fourth_are_required_and_stand_once_too() {
+    let names: Vec<String> = (0..200).map(|i| format!("f{i}")).collect();
+    let properties: Value = names
+        .iter()
+        .map(|name| (name.clone(), json!({"type": "integer"})))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let schema = compile(&json!({"properties": properties, "required": ["f3", "f63", "f64", "f150"]}));
+    let event = |left_out: &str, twice: &str| {
+        let names = names.iter().filter(|name| *name != left_out);
+        let members: Vec<_> = names.map(|name| format!("{name:?}:{}", &name[1..])).collect();
+        let last = if twice.is_empty() { String::new() } else { format!(",{twice:?}:0") };
+        format!("{{{}{last}}}", members.join(","))
+    };
+    let batch = push(&schema, event("", "").as_bytes()).expect("every field is there");
+    assert_eq!(row(&batch, 0)["f199"], 199);
+    for name in ["f3", "f63", "f64", "f150"] {
+        let fault = push(&schema, event(name, "").as_bytes()).expect_err("a required field is missing");
+        assert_eq!((fault.reason, fault.keyword.as_str()), (Schema, "required"), "{name}");
+        let fault = push(&schema, event("", name).as_bytes()).expect_err("a field stands twice");
+        assert_eq!((fault.reason, fault.pointer.as_str()), (Parse, format!("/{name}").as_str()));
+    }
+}
+
+#[test]
+fn a_key_is_known_however_it_is_written() {
+    let schema = compile(&json!({"properties": {
+        "a": {"type": "string"}, "say \"hi\"": {"type": "integer"}, "long name of a field": {"type": "integer"}
+    }}));
+    for event in [
+        r#"{"a":"x","say \"hi\"":1,"long name of a field":2}"#,
+        r#"{ "a" : "x" , "say \"hi\"" : 1 , "long name of a field" : 2 }"#,
+        r#"{"\u0061":"x","say \u0022hi\u0022":1,"long\u0020name of a field":2}"#,
+        "{\"long name of a field\"\n:\t2,\"say \\\"hi\\\"\": 1,\"a\" :\"x\"}",
+    ] {
+        let batch = push(&schema, event.as_bytes()).unwrap_or_else(|fault| panic!("{event}: {fault:?}"));
+        assert_eq!(row(&batch, 0), json!({"a": "x", "say \"hi\"": 1, "long name of a field": 2}), "{event}");
+    }
+    check(br#"{"s" "x"}"#, Parse, "");
+    check(br#"{"s":"x","s" :"y"}"#, Parse, "/s");
+}

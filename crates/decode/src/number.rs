@@ -68,7 +68,8 @@ impl Plain {
             && whole + decimals <= PLAIN_DIGITS
             && !matches!(behind, b'e' | b'E' | b'.')
             && !(negative && digits == 0);
-        good.then_some(Self { end: at, digits: if negative { -digits } else { digits }, decimals })
+        // Only good digits did not wrap.
+        good.then(|| Self { end: at, digits: if negative { -digits } else { digits }, decimals })
     }
 
     #[inline]
@@ -280,6 +281,7 @@ mod tests {
             ("123456789012345", true),
             ("12345678.0123456", true),
             ("1234567890123456", false),
+            ("-9223372036854775808", false),
             ("0.000000000000001", false),
             ("-0", false),
             ("-0.00", false),
